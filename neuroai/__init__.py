@@ -1,0 +1,39 @@
+"""Neuroscience-inspired modelling and brain encoding.
+
+Importing ``neuroai`` is cheap (no torch, nilearn or matplotlib): each part is
+imported when it is first used.
+
+Examples
+--------
+>>> import neuroai
+>>> isinstance(neuroai.__version__, str)
+True
+"""
+
+from importlib import import_module
+from typing import Any
+
+from neuroai._version import __version__ as __version__
+
+_PARTS = ("cli", "datasets", "encoders", "errors", "kernels", "plotting", "report", "runs", "training")
+# One public function a command, under the command's own name.
+_COMMANDS = {
+    "encode": "neuroai.runs.encode",
+    "compare": "neuroai.runs.compare",
+    "demo": "neuroai.runs.demo",
+    "doctor": "neuroai.runs.doctor",
+}
+
+__all__ = ["__version__", *_PARTS, *_COMMANDS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return import_module(f"neuroai.{name}")
+    if name in _COMMANDS:
+        return getattr(import_module(_COMMANDS[name]), name)
+    raise AttributeError(f"module 'neuroai' has no attribute {name!r}; it has: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

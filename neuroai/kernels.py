@@ -1,0 +1,4 @@
+"""The primitives, re-exported from ``neuroai_kernels``."""
+
+from neuroai_kernels import KernelUnavailableError as KernelUnavailableError
+from neuroai_kernels import ShapeError as ShapeError
