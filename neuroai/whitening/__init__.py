@@ -1,0 +1,1 @@
+"""Adaptive whitening: frames, gains, circuits, and the classical methods beside them."""
