@@ -1,5 +1,7 @@
 """One pre-norm decoder layer whose queries read a feature map; no self-attention among queries."""
 
+# ruff: noqa: F722  (jaxtyping writes axis names as strings)
+
 import math
 from dataclasses import dataclass
 
@@ -48,7 +50,7 @@ def dropped(x: Tensor, probability: float, generator: torch.Generator | None) ->
 
 
 class AttentionDecoder(nn.Module):
-    r"""Turn learned queries ``E`` into one token a query, given an image's tokens ``M`` and position code ``P``.
+    r"""Turn learned queries ``E`` into one token a query, given tokens ``M`` and their position code ``P``.
 
     .. math::
         a &= \mathrm{MHA}(\mathrm{LN}_1(0) + E,\; M + P,\; M) \\
@@ -72,7 +74,8 @@ class AttentionDecoder(nn.Module):
 
     References
     ----------
-    Adeli, Minni & Kriegeskorte (2025), "Transformer brain encoders explain human high-level visual responses".
+    Adeli, Minni & Kriegeskorte (2025), "Transformer brain encoders explain human high-level visual
+    responses".
 
     Examples
     --------
@@ -143,10 +146,9 @@ class AttentionDecoder(nn.Module):
     ) -> Float[Tensor, "batch query token"]:
         """Attention weights averaged over heads; rows sum to 1. Memory O(B Q N), one head at a time."""
         query, keys = self._query(slice(None)), self._heads(self.key_projection(tokens + positions))
-        total = sum(
-            torch.softmax(query[head] @ keys[:, head].mT, dim=-1) for head in range(self.shape.n_heads)
-        )
-        assert isinstance(total, Tensor)  # sum() is typed for ints
+        total = tokens.new_zeros(len(tokens), query.shape[1], tokens.shape[1])
+        for head in range(self.shape.n_heads):
+            total += torch.softmax(query[head] @ keys[:, head].mT, dim=-1)
         return total / self.shape.n_heads
 
     def _query(self, queries: slice) -> Float[Tensor, "head query per_head"]:
@@ -157,7 +159,7 @@ class AttentionDecoder(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         """Split ``(..., item, channel)`` into ``(..., head, item, channel / heads)``."""
-        return x.unflatten(-1, (self.shape.n_heads, -1)).transpose(-2, -3)
+        return x.reshape(*x.shape[:-1], self.shape.n_heads, -1).transpose(-2, -3)
 
     def _attend_folded(
         self,
@@ -167,19 +169,20 @@ class AttentionDecoder(nn.Module):
         rate: float,
         generator: torch.Generator | None,
     ) -> Tensor:
-        heads, n_queries, _ = query.shape
-        keys = self.key_projection.weight.unflatten(0, (heads, -1))  # (head, per_head, channel)
+        heads, n_queries, per_head = query.shape
+        width = self.shape.d_model
+        keys = self.key_projection.weight.view(heads, per_head, width)
         folded = torch.matmul(query, keys).flatten(0, 1)
-        bias = self.key_projection.bias.unflatten(0, (heads, -1))
-        shift = torch.matmul(query, bias.unsqueeze(-1)).flatten(0, 1)
+        bias = self.key_projection.bias.view(heads, per_head, 1)
+        shift = torch.matmul(query, bias).flatten(0, 1)
         offset = torch.addmm(shift, folded, positions.to(folded.dtype).T)
         context, mass = folded_attention(folded, offset, tokens, dropout=rate, generator=generator)
         # (head, batch x query, channel) @ (head, channel, per_head)
-        context = context.unflatten(1, (heads, n_queries)).transpose(0, 1).flatten(1, 2)
-        values = torch.matmul(context, self.value_projection.weight.unflatten(0, (heads, -1)).mT)
-        value_bias = self.value_projection.bias.unflatten(0, (heads, 1, -1))
-        weight = mass.unflatten(1, (heads, n_queries)).transpose(0, 1).flatten(1, 2).unsqueeze(-1)
-        values = (values + weight * value_bias).unflatten(1, (len(tokens), n_queries))
+        context = context.view(-1, heads, n_queries, width).transpose(0, 1).flatten(1, 2)
+        values = torch.matmul(context, self.value_projection.weight.view(heads, per_head, width).mT)
+        value_bias = self.value_projection.bias.view(heads, 1, per_head)
+        weight = mass.view(-1, heads, n_queries).transpose(0, 1).reshape(heads, -1, 1)
+        values = (values + weight * value_bias).view(heads, len(tokens), n_queries, per_head)
         return values.permute(1, 2, 0, 3).flatten(2)
 
     def _attend_keys(

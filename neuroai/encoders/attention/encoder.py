@@ -1,5 +1,7 @@
 """Attention-routed encoder: feature map in, responses of all targets out."""
 
+# ruff: noqa: F722  (jaxtyping writes axis names as strings)
+
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,12 +39,14 @@ class AttentionEncoder(nn.Module):
 
     Notes
     -----
-    Region queries: O(B (Q h + d) N d) operations and no array of ``V x Q``. Vertex queries are decoded block
-    by block and recomputed in the backward pass: memory O(B V + B N d) beside the parameters, never ``V x V``.
+    Region queries: O(B Q h N d) operations and no array of ``V x Q``. Vertex queries are decoded block by
+    block and recomputed in the backward pass: memory O(B V + B N d) beside the parameters, never
+    ``V x V``.
 
     References
     ----------
-    Adeli, Minni & Kriegeskorte (2025), "Transformer brain encoders explain human high-level visual responses".
+    Adeli, Minni & Kriegeskorte (2025), "Transformer brain encoders explain human high-level visual
+    responses".
 
     Examples
     --------
@@ -103,7 +107,7 @@ class AttentionEncoder(nn.Module):
     ) -> Float[Tensor, "batch query row column"]:
         """Where each query looks: attention weights averaged over heads, each map summing to 1."""
         weights = self.decoder.attention(self.tokens(maps), self.positions)
-        return weights.unflatten(-1, self.map_shape[1:])
+        return weights.view(*weights.shape[:2], *self.map_shape[1:])
 
     def tokens(self, maps: Float[Tensor, "batch channel row column"]) -> Float[Tensor, "batch token width"]:
         """Tokens of width ``d_model``, row-major over the grid."""
@@ -112,7 +116,9 @@ class AttentionEncoder(nn.Module):
                 f"feature maps of shape {tuple(maps.shape[1:])}; this encoder was made for {self.map_shape}"
             )
         tokens = maps.flatten(2).mT.contiguous()
-        return tokens if self.projection is None else self.projection(tokens)
+        if self.projection is not None:
+            tokens = self.projection(tokens)
+        return tokens
 
     def _vertex_blocks(
         self, head: VertexReadout, tokens: Tensor, generator: torch.Generator | None
@@ -125,7 +131,8 @@ class AttentionEncoder(nn.Module):
 
             def block(tokens: Tensor, targets: slice = targets, seed: int | None = seed) -> Tensor:
                 stream = None if seed is None else torch.Generator(tokens.device).manual_seed(seed)
-                return head(self.decoder(tokens, self.positions, stream, targets), targets)
+                responses: Tensor = head(self.decoder(tokens, self.positions, stream, targets), targets)
+                return responses
 
             if step < n_targets and torch.is_grad_enabled():
                 yield checkpoint(block, tokens, use_reentrant=False, preserve_rng_state=generator is None)

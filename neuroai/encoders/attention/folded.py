@@ -6,6 +6,8 @@ folded into them once a batch, and the value projection applied after the averag
     logits = q (M W_k + P W_k)' = (q W_k') M' + (q W_k') P'        A (M W_v) = (A M) W_v
 """
 
+# ruff: noqa: F722  (jaxtyping writes axis names as strings)
+
 from typing import Any
 
 import torch
@@ -76,8 +78,19 @@ def folded_attention(
     >>> context.shape, mass[0].item()
     (torch.Size([4, 1, 2]), 1.0)
     """
-    context, mass = _FoldedAttention.apply(query, offset, tokens, dropout, generator)
-    return context, mass
+    device = tokens.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        query, offset, tokens = query.to(dtype), offset.to(dtype), tokens.to(dtype)
+    with torch.autocast(device, enabled=False):
+        return _apply(query, offset, tokens, dropout, generator)
+
+
+def _apply(
+    query: Tensor, offset: Tensor, tokens: Tensor, dropout: float, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    result: tuple[Tensor, Tensor] = _FoldedAttention.apply(query, offset, tokens, dropout, generator)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _chunks(tokens: Tensor) -> list[slice]:
@@ -86,7 +99,7 @@ def _chunks(tokens: Tensor) -> list[slice]:
 
 
 class _FoldedAttention(torch.autograd.Function):
-    """See :func:`folded_attention`; the backward pass needs no mask: d logits = A_d dA_d - A sum(A_d dA_d)."""
+    """See :func:`folded_attention`; backward needs no mask: d logits = A_d dA_d - A sum(A_d dA_d)."""
 
     @staticmethod
     def forward(

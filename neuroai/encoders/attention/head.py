@@ -1,5 +1,7 @@
 """Linear readouts from query tokens to targets: each target reads only the tokens of its own regions."""
 
+# ruff: noqa: F722  (jaxtyping writes axis names as strings)
+
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -44,8 +46,8 @@ def grouped_linear(
 
     Notes
     -----
-    ``2 B V d`` operations forward and ``O(B V + V d)`` memory: no array of ``V x G`` or ``V x V``. The gradient
-    of ``weight`` is written in place of its slices, which indexing rows of one matrix would copy.
+    ``2 B V d`` operations forward and ``O(B V + V d)`` memory: no array of ``V x G`` or ``V x V``. The
+    gradient of ``weight`` is written in place of its slices, which indexing rows of one matrix would copy.
 
     Examples
     --------
@@ -56,10 +58,15 @@ def grouped_linear(
     """
     if len(sizes) != inputs.shape[1] or sum(sizes) != len(weight) or len(bias) != len(weight):
         raise ShapeError(
-            f"grouped_linear: {len(sizes)} sizes summing to {sum(sizes)} do not fit {inputs.shape[1]} groups, "
-            f"{len(weight)} weight rows and {len(bias)} biases"
+            f"grouped_linear: {len(sizes)} sizes summing to {sum(sizes)} do not fit {inputs.shape[1]} "
+            f"groups, {len(weight)} weight rows and {len(bias)} biases"
         )
-    result: Tensor = _GroupedLinear.apply(inputs, weight, bias, tuple(sizes))
+    with torch.autocast(inputs.device.type, enabled=False):
+        return _apply(inputs.to(weight.dtype), weight, bias, sizes)
+
+
+def _apply(inputs: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
+    result: Tensor = _GroupedLinear.apply(inputs, weight, bias, tuple(sizes))  # type: ignore[no-untyped-call]
     return result
 
 
@@ -155,7 +162,7 @@ class RegionReadout(nn.Module):
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("inverse", torch.argsort(order), persistent=False)
         self.register_buffer("mixing", mixing, persistent=False)
-        self.register_buffer("counts", counts.float(), persistent=False)
+        self.register_buffer("counts", counts.float(), persistent=False)  # biases a target sums
         self.weight = nn.Parameter(torch.empty(len(order), d_model))
         self.bias = nn.Parameter(torch.empty(len(order)))
 
@@ -166,8 +173,8 @@ class RegionReadout(nn.Module):
     def forward(self, tokens: Float[Tensor, "batch query channel"]) -> Float[Tensor, "batch target"]:
         """Map tokens ``(B, Q, d)`` to targets ``(B, V)`` in their original order."""
         grouped = torch.matmul(self.mixing.to(tokens.dtype), tokens)
-        weight, bias = self.weight.to(tokens.dtype), (self.bias * self.counts).to(tokens.dtype)
-        return grouped_linear(grouped, weight, bias, self.sizes).index_select(1, self.inverse)
+        responses = grouped_linear(grouped, self.weight, self.bias * self.counts, self.sizes)
+        return responses.index_select(1, self.inverse)
 
 
 class VertexReadout(nn.Module):
@@ -197,7 +204,8 @@ class VertexReadout(nn.Module):
         self, tokens: Float[Tensor, "batch target channel"], targets: slice = slice(None)
     ) -> Float[Tensor, "batch target"]:
         """Map tokens ``(B, V', d)`` of the targets in ``targets`` to responses ``(B, V')``."""
-        return torch.linalg.vecdot(tokens, self.weight[targets].to(tokens.dtype)) + self.bias[targets]
+        products: Tensor = torch.linalg.vecdot(tokens, self.weight[targets].to(tokens.dtype))
+        return products + self.bias[targets]
 
 
 def _reset_rows(weight: Tensor, bias: Tensor, generator: torch.Generator | None) -> None:

@@ -1,5 +1,7 @@
 """Two-dimensional sine position code of an image's tokens."""
 
+# ruff: noqa: F722  (jaxtyping writes axis names as strings)
+
 import math
 
 import torch

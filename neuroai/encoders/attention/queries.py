@@ -49,9 +49,8 @@ class QueryLayout:
 
     def without_empty(self) -> "QueryLayout":
         """Drop the queries that no target reads: they could never be trained."""
-        used = self.membership.any(axis=1)
-        names = tuple(name for name, keep in zip(self.names, used, strict=True) if keep)
-        return QueryLayout(self.kind, names, self.membership[used])
+        used = np.flatnonzero(self.membership.any(axis=1))
+        return QueryLayout(self.kind, tuple(self.names[i] for i in used), self.membership[used])
 
 
 def query_layout(

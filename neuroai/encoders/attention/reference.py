@@ -1,8 +1,10 @@
-"""The published formulation, written plainly: it is the specification that the fast encoder is tested against.
+"""The published formulation, written plainly: the specification that the fast encoder is tested against.
 
 Every target reads every query of its hemisphere and a 0/1 mask selects; the decoder layer carries the
 parts that its forward pass never uses, so that parameter counts agree with the published ones.
 """
+
+# ruff: noqa: F722  (jaxtyping writes axis names as strings)
 
 import torch
 import torch.nn.functional as F
