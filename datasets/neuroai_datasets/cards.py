@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from .errors import CardError
-from .recording_card import RecordingCard, relative_inside
-from .selections import Selection, Table, nearest
+from neuroai_datasets.errors import CardError
+from neuroai_datasets.recording_card import RecordingCard, relative_inside
+from neuroai_datasets.selections import Selection, Table, nearest
 
 __all__ = [
     "CatalogueCard",
@@ -150,14 +150,14 @@ def parse_card(model: type[Card], table: Mapping[str, Any], where: str | Path) -
 
 def read_recording_card(path: str | Path) -> RecordingCard:
     """Read ``recording.toml``; see `RecordingCard` for its keys."""
-    from .safe import read_toml
+    from neuroai_datasets.safe import read_toml
 
     return parse_card(RecordingCard, read_toml(Path(path)), path)
 
 
 def read_catalogue_card(path: str | Path) -> CatalogueCard:
     """Read one card of the catalogue; see `CatalogueCard` for its keys."""
-    from .safe import read_toml
+    from neuroai_datasets.safe import read_toml
 
     return parse_card(CatalogueCard, read_toml(Path(path)), path)
 

@@ -56,10 +56,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from .selections import Selection, Table, When
-
-TimeUnit = Literal["s", "ms", "us", "ns", "min", "h"]
-
+from neuroai_datasets.selections import Selection, Table, When
 
 class ArraySource(Table):
     """One array in one file; a bare string stands for ``{file = "..."}``.
@@ -78,7 +75,7 @@ class ArraySource(Table):
         The array's axes in the file's order, out of ``sample``, ``target``, ``repeat``
         (``frame``, ``height``, ``width``, ``colour`` for pictures).
     unit : str, optional
-        Unit of the stored numbers (times: s, ms, us, ns, min, h).
+        Unit of stored times: s, ms, us, ns, min, h, or samples@RATE in Hz.
     scale : float, optional
         Stored numbers are multiplied by this, once.
     first : int
@@ -113,12 +110,10 @@ class StimulusSource(Table):
     Attributes
     ----------
     file : str
-        A zip of pictures, a folder of pictures, an ``.npy`` array or an ``.h5`` file.
+        A zip of pictures, a folder of pictures (both in natural order of names: 2 before 10), or an
+        array: ``.npy``, ``.npz``, ``.mat``, ``.h5``.
     key : str, optional
         Data set (HDF5) or member (npz, mat) that holds the pictures.
-    pattern : str
-        Which files of a zip or folder are pictures; they are taken in the order of the numbers in
-        their names.
     dims : list of str, optional
         Axes of an array source; ``["frame", "height", "width"]`` unless told.
     index : ArraySource, optional
@@ -129,7 +124,6 @@ class StimulusSource(Table):
 
     file: str
     key: str | None = None
-    pattern: str = "*"
     dims: list[str] | None = None
     index: ArraySource | None = None
     merge_identical: bool = True
@@ -179,7 +173,7 @@ class EventsSource(Table):
 
     file: str | None = None
     names: dict[str, str] = Field(default_factory=dict)
-    unit: TimeUnit = "s"
+    unit: str = "s"
     codes: ArraySource | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     duration: float = Field(default=0.0, ge=0)
@@ -219,7 +213,7 @@ class SpikesSource(Table):
     """
 
     times: ArraySource
-    unit: TimeUnit = "s"
+    unit: str = "s"
     counts: ArraySource | None = None
     index: ArraySource | None = None
     units: ArraySource | None = None
@@ -289,7 +283,7 @@ class RecordingCard(Table):
     species: str = ""
     notes: str = ""
     period: float | None = Field(default=None, gt=0)
-    period_unit: TimeUnit = "s"
+    period_unit: str = "s"
     value_unit: str = ""
     selections: dict[str, Selection] = Field(default_factory=dict)
     responses: ArraySource | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .errors import CardError
+from neuroai_datasets.errors import CardError
 
 When = dict[str, str | list[str]]
 

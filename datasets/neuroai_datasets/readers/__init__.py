@@ -16,11 +16,11 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ..errors import CardError
-from ..selections import nearest
+from neuroai_datasets.errors import CardError
+from neuroai_datasets.selections import nearest
 
 if TYPE_CHECKING:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
 READERS: dict[str, str] = {
     # by detection, the most particular first

@@ -1,0 +1,58 @@
+"""Recordings of brains: one data model, one store, one way in for foreign files.
+
+Names are loaded on first use, so that ``import neuroai_datasets`` costs milliseconds and pulls in none of
+xarray, pandas, torch or nilearn.
+
+Examples
+--------
+>>> import neuroai_datasets
+>>> train, test = next(neuroai_datasets.kfold(6, 3))
+>>> test.tolist()
+[0, 1]
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "Recording": "recording",
+    "SpikeTrains": "spikes",
+    "Stimulus": "stimulus",
+    "ArrayStimulus": "stimulus",
+    "ImageFolder": "stimulus",
+    "ZipImages": "stimulus",
+    "Hdf5Images": "stimulus",
+    "kfold": "splits",
+    "blocked": "splits",
+    "leave_one_run_out": "splits",
+    "by_stimulus": "splits",
+    "check_leaks": "splits",
+    "delay": "delays",
+    "to_float": "units",
+    "to_seconds": "units",
+    "bin_spikes": "binning",
+    "save_tree": "store",
+    "open_tree": "store",
+    "write_atomic": "store",
+    "DataError": "errors",
+    "DamagedFileError": "errors",
+    "UnsafeFileError": "errors",
+    "UnitError": "errors",
+    "CardError": "errors",
+    "LeakError": "errors",
+    "DatasetUnavailableError": "errors",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,150 @@
+"""The parent's side of the guard: one reusable child, killed when its time is up and started anew."""
+
+import atexit
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from neuroai_datasets.errors import DamagedFileError, UnsafeFileError
+
+TIME_LIMIT = 5.0
+START_LIMIT = 120.0
+MEMORY_LIMIT = 4 << 30
+BYTES_PER_SECOND = 20e6
+
+
+class Worker:
+    """A child process that reads foreign files, restarted after it was killed."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+        self._lock = threading.Lock()
+        self.starts = 0
+
+    def request(self, payload: dict[str, Any], limit: float) -> tuple[Any, list[bytes]]:
+        """Send one request and wait for its answer at most ``limit`` seconds."""
+        where = payload["path"]
+        with self._lock:
+            process = self._ready()
+            text = json.dumps(payload).encode()
+            deadline = time.monotonic() + limit
+            try:
+                assert process.stdin is not None
+                process.stdin.write(struct.pack("<q", len(text)) + text)
+                process.stdin.flush()
+                header = json.loads(self._receive_sized(process, deadline))
+                blobs = [
+                    self._receive(process, n, deadline + n / BYTES_PER_SECOND)
+                    for n in header.get("blobs", [])
+                ]
+            except TimeoutError:
+                self._kill()
+                raise DamagedFileError(
+                    f"{where}: reading did not end within {limit:.3g} s: the file is damaged, or needs a larger "
+                    "time_limit="
+                ) from None
+            except (EOFError, BrokenPipeError, json.JSONDecodeError):
+                code = self._kill()
+                raise DamagedFileError(
+                    f"{where}: the reading library crashed on this file (exit {code})"
+                ) from None
+        if header["ok"]:
+            return header["result"], blobs
+        kind = UnsafeFileError if header["kind"] == "unsafe" else DamagedFileError
+        raise kind(f"{where}: {header['message']}")
+
+    def close(self) -> None:
+        """End the child."""
+        if self._process is not None and self._owner == os.getpid():
+            self._kill()
+
+    def _ready(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("HDF5_PLUGIN")}
+            # "::" turns HDF5's loading of plug-ins off.
+            environment |= {"HDF5_PLUGIN_PRELOAD": "::", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "neuroai_datasets._guard", str(MEMORY_LIMIT)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment,
+            )
+            self._owner = os.getpid()
+            self.starts += 1
+            self._receive_sized(self._process, time.monotonic() + START_LIMIT)
+        return self._process
+
+    def _kill(self) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.kill()
+        code = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue
+        return code
+
+    def _receive_sized(self, process: subprocess.Popen[bytes], deadline: float) -> bytes:
+        return self._receive(process, struct.unpack("<q", self._receive(process, 8, deadline))[0], deadline)
+
+    @staticmethod
+    def _receive(process: subprocess.Popen[bytes], n: int, deadline: float) -> bytes:
+        assert process.stdout is not None
+        descriptor = process.stdout.fileno()
+        out = bytearray()
+        while len(out) < n:
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            part = os.read(descriptor, min(n - len(out), 1 << 20))
+            if not part:
+                raise EOFError
+            out += part
+        return bytes(out)
+
+
+worker = Worker()
+atexit.register(worker.close)
+
+
+def unpack_array(entry: dict[str, Any], blobs: list[bytes]) -> npt.NDArray[Any]:
+    """The array that :func:`neuroai_datasets._guard.pack_array` described."""
+    shape = tuple(entry["shape"])
+    if "text" in entry:
+        out = np.empty(len(entry["text"]), dtype=object)
+        out[:] = entry["text"]
+        return out.reshape(shape)
+    return np.frombuffer(bytearray(blobs[entry["blob"]]), dtype=to_dtype(entry["descr"])).reshape(shape)
+
+
+def to_dtype(descr: Any) -> np.dtype[Any]:
+    """A dtype from its JSON description."""
+    return np.dtype(object) if descr == "str" else np.lib.format.descr_to_dtype(_tuples(descr))
+
+
+def _tuples(descr: Any) -> Any:
+    if isinstance(descr, list):
+        return [
+            tuple(_tuples(p) if isinstance(p, list) and i == 1 else _as_shape(p) for i, p in enumerate(f))
+            for f in descr
+        ]
+    return descr
+
+
+def _as_shape(part: Any) -> Any:
+    return tuple(part) if isinstance(part, list) else part

@@ -1,0 +1,97 @@
+"""Zip archives: members judged by their declared sizes and names before anything is unpacked."""
+
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from neuroai_datasets.errors import DamagedFileError, UnsafeFileError
+
+RATIO = 200
+ALLOWANCE = 64 << 20
+MAX_MEMBERS = 200_000
+
+
+class SafeZip:
+    """A zip archive that was examined; ``names`` and ``read(name)``. Reopened for each read, so it may cross a fork."""
+
+    def __init__(self, path: str | Path, max_bytes: int | None) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise DamagedFileError(f"{self.path}: no such file")
+        self._sizes: dict[str, int] = {}
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                members = archive.infolist()
+        except (
+            Exception
+        ) as error:  # zipfile raises BadZipFile, OSError, NotImplementedError, struct.error, ...
+            raise DamagedFileError(f"{self.path}: not a readable zip archive ({error})") from None
+        self._examine(members, max_bytes)
+        self.names = list(self._sizes)
+
+    def _examine(self, members: list[zipfile.ZipInfo], max_bytes: int | None) -> None:
+        if len(members) > MAX_MEMBERS:
+            raise UnsafeFileError(f"{self.path}: {len(members)} members, more than {MAX_MEMBERS}")
+        size = self.path.stat().st_size
+        budget = max_bytes or RATIO * size + ALLOWANCE
+        folded: set[str] = set()
+        for member in members:
+            if member.is_dir():
+                continue
+            self._check_name(member)
+            if member.filename.casefold() in folded:
+                raise UnsafeFileError(f"{self.path}: {member.filename!r} occurs twice (letter case ignored)")
+            folded.add(member.filename.casefold())
+            self._sizes[member.filename] = member.file_size
+        total = sum(self._sizes.values())
+        if total > budget:
+            raise UnsafeFileError(
+                f"{self.path}: declares {total} bytes in {size} stored, more than {budget}: give max_bytes={total} "
+                "if it is meant to"
+            )
+
+    def _check_name(self, member: zipfile.ZipInfo) -> None:
+        name = PurePosixPath(member.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+            raise UnsafeFileError(f"{self.path}: member {member.filename!r} points outside the archive")
+        mode = member.external_attr >> 16
+        if mode and not (stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0):
+            raise UnsafeFileError(f"{self.path}: member {member.filename!r} is a link or a device")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one member, at most as many as it declares, its CRC-32 checked."""
+        if name not in self._sizes:
+            raise DamagedFileError(f"{self.path}: no member {name!r}")
+        declared = self._sizes[name]
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(name) as stream:
+                data = stream.read(declared + 1)
+        except Exception as error:  # zlib.error, BadZipFile, EOFError, NotImplementedError, RuntimeError, ...
+            raise DamagedFileError(f"{self.path}: {name}: cannot be unpacked ({error})") from None
+        if len(data) != declared:
+            raise DamagedFileError(f"{self.path}: {name}: {len(data)} bytes unpacked, {declared} declared")
+        return data
+
+
+def open_zip(path: str | Path, *, max_bytes: int | None = None) -> SafeZip:
+    """Examine a zip archive.
+
+    Parameters
+    ----------
+    path : path
+        The archive.
+    max_bytes : int, optional
+        Largest logical size of all members; default 200 x stored + 64 MiB.
+
+    Returns
+    -------
+    SafeZip
+
+    Raises
+    ------
+    DamagedFileError
+        When its directory cannot be read.
+    UnsafeFileError
+        For names that point outside, links, repeated names, bombs.
+    """
+    return SafeZip(path, max_bytes)
