@@ -2,3 +2,5 @@
 
 from neuroai_kernels import KernelUnavailableError as KernelUnavailableError
 from neuroai_kernels import ShapeError as ShapeError
+from neuroai_kernels.relax import Relaxed as Relaxed
+from neuroai_kernels.relax import relax as relax
