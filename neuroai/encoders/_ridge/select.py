@@ -1,0 +1,215 @@
+"""Find each target's best alpha without the full product at every alpha.
+
+The remainder ``R(alpha) = sum_{i != j} M_ij z_i z_j d_i d_j`` (``M = U'U``, ``d_i = 1/(s_i + alpha)``) is a
+smooth curve in log alpha. If the signs of ``z`` are random given ``z²`` its covariance over alphas is
+
+    C(a, b) = sum_{i != j} M_ij² w_i w_j d_i(a) d_i(b) d_j(a) d_j(b),    w = mean of z²,
+
+known exactly from the fold. So the curve is predicted from a few alphas by the conditional mean of a
+Gaussian process with this covariance (kriging), which also gives the standard error everywhere. Alphas
+whose score, plus ``SAFETY`` standard errors, stays below an exactly evaluated one are out; the others are
+evaluated exactly, best first, until none is left. Standard errors are inflated, target by target, by the
+largest surprise met on the way, so that a covariance that does not fit costs time and not correctness.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuroai.encoders._ridge.arrays import matmul
+from neuroai.encoders._ridge.curves import Curves, Evaluator, Pooling, Score, combine, sensitivity
+
+#: Standard errors by which an alpha must lose before it is left out.
+SAFETY = 6.0
+#: Standard error of the score at which no more common nodes are worth their product.
+NODE_ERROR = 1e-4
+#: Rounding of R / diagonal in float32: observations are not trusted beyond it.
+NUGGET = 1e-6
+
+
+@dataclass
+class Remainder:
+    """Correlation of ``R / E[diagonal]`` over alphas, one matrix a fold.
+
+    Attributes
+    ----------
+    covariance : Tensor float64 (n_folds, n_alphas, n_alphas)
+        On the CPU.
+    """
+
+    covariance: Tensor
+
+    def conditional(self, known: list[int]) -> tuple[Tensor, Tensor]:
+        """Weights (n_folds, n_alphas, len(known)) and standard errors (n_folds, n_alphas)."""
+        c = self.covariance
+        if not known:
+            return c.new_zeros((*c.shape[:2], 0)), c.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
+        inner = c[:, known][:, :, known] + NUGGET**2 * torch.eye(len(known), dtype=c.dtype)
+        cross = c[:, :, known]
+        weights = torch.linalg.solve(inner, cross, left=False)
+        variance = c.diagonal(dim1=1, dim2=2) - (weights * cross).sum(-1)
+        return weights, variance.clamp(min=NUGGET**2).sqrt()
+
+
+def remainder_model(evaluators: list[Evaluator], power: list[Tensor]) -> Remainder:
+    """Build the covariance of the remainder.
+
+    Parameters
+    ----------
+    evaluators : list of Evaluator
+    power : list of Tensor (r,)
+        Mean of ``z²`` over targets, one a fold.
+
+    Notes
+    -----
+    2 m r² + n_alphas² r² operations a fold. A constant and a slope in log alpha of unit size are added,
+    so that a mean that is not zero (structured noise) is fitted and not mistaken for noise.
+    """
+    found = []
+    for ev, w in zip(evaluators, power, strict=True):
+        squared = matmul(ev.factor.T, ev.factor).square_()
+        squared.fill_diagonal_(0)
+        n_alphas = ev.shrink.shape[0]
+        covariance = torch.empty((n_alphas, n_alphas), dtype=torch.float64)
+        # Normalised by the diagonal's expectation before squaring: keeps float32 in range.
+        expected = (ev.diagonal * w[:, None]).sum(0).clamp(min=torch.finfo(w.dtype).tiny)
+        shrink = ev.shrink / expected.sqrt()[:, None]
+        for a in range(n_alphas):
+            left = shrink[a] * shrink[a:] * w
+            covariance[a, a:] = (matmul(left, squared) * left).sum(1).double().cpu()
+        covariance = torch.triu(covariance) + torch.triu(covariance, 1).T
+        trend = torch.linspace(-1, 1, n_alphas, dtype=torch.float64)
+        scale = covariance.diagonal().mean()
+        found.append(2 * covariance + scale * (1 + trend[:, None] * trend[None, :]))
+    return Remainder(torch.stack(found))
+
+
+def choose_nodes(model: Remainder, gain: Tensor) -> list[int]:
+    """Alphas at which every target is evaluated: greedily the one with the largest standard error.
+
+    Parameters
+    ----------
+    model : Remainder
+    gain : Tensor (n_folds, n_alphas)
+        Typical change of the score for a unit change of R / diagonal.
+    """
+    gain = gain.double().cpu()
+    nodes: list[int] = []
+    while len(nodes) < gain.shape[1]:
+        error = (model.conditional(nodes)[1] * gain).square().sum(0).sqrt()
+        error[nodes] = 0
+        worst = int(error.argmax())
+        if error[worst] < NODE_ERROR:
+            break
+        nodes.append(worst)
+    return sorted(nodes)
+
+
+@dataclass
+class Selection:
+    """Outcome for a block.
+
+    Attributes
+    ----------
+    best : Tensor int64 (b,)
+        Index of the chosen alpha.
+    score : Tensor (b,)
+        Its exact score.
+    evaluated : int
+        Full products spent (targets times alphas, a fold).
+    """
+
+    best: Tensor
+    score: Tensor
+    evaluated: int
+
+
+def select(
+    curves: Curves,
+    exact: Callable[[int, Tensor | None], Tensor],
+    model: Remainder,
+    nodes: list[int],
+    score: Score,
+    pooling: Pooling,
+) -> Selection:
+    """Choose the best alpha of every target of a block.
+
+    Parameters
+    ----------
+    curves : Curves
+        ``ratio`` is overwritten.
+    exact : callable (alpha, rows or None) -> Tensor (n_folds, n_rows)
+        Evaluates N.
+    model, nodes : see above
+    score, pooling : the criterion
+
+    Returns
+    -------
+    Selection
+    """
+    b, n_alphas = curves.ratio.shape[1:]
+    device = curves.ratio.device
+    known = torch.zeros((b, n_alphas), dtype=torch.bool, device=device)
+    for alpha in nodes:
+        curves.ratio[..., alpha] = _ratio(exact(alpha, None), curves.diagonal[..., alpha])
+    known[:, nodes] = True
+    evaluated = b * len(nodes)
+    surprise = curves.ratio.new_ones(b)
+    estimate, error = _predict(curves, known, torch.arange(b, device=device), model, score, pooling)
+    while True:
+        best_known = torch.where(known, estimate, -torch.inf).amax(1)
+        upper = torch.where(known, -torch.inf, estimate + SAFETY * surprise[:, None] * error)
+        contender = torch.where(upper > best_known[:, None], estimate, -torch.inf)
+        peak, choice = contender.max(1)
+        open_rows = torch.nonzero(peak > -torch.inf).flatten()
+        if not len(open_rows):
+            break
+        asked = choice[open_rows]
+        evaluated += len(open_rows)
+        before = estimate[open_rows, asked]
+        allowed = error[open_rows, asked]
+        for alpha in torch.unique(asked).tolist():
+            group = open_rows[asked == alpha]
+            curves.ratio[:, group, alpha] = _ratio(exact(alpha, group), curves.diagonal[:, group, alpha])
+            known[group, alpha] = True
+        estimate[open_rows], error[open_rows] = _predict(curves, known, open_rows, model, score, pooling)
+        off = (estimate[open_rows, asked] - before).abs() / allowed.clamp(min=1e-30)
+        surprise[open_rows] = torch.maximum(surprise[open_rows], off)
+    best = torch.where(known, torch.nan_to_num(estimate, nan=-torch.inf), -torch.inf).argmax(1)
+    return Selection(best, estimate.gather(1, best[:, None])[:, 0], evaluated)
+
+
+def _ratio(norm: Tensor, diagonal: Tensor) -> Tensor:
+    return norm / diagonal.clamp(min=torch.finfo(norm.dtype).tiny) - 1
+
+
+def _predict(
+    curves: Curves, known: Tensor, index: Tensor, model: Remainder, score: Score, pooling: Pooling
+) -> tuple[Tensor, Tensor]:
+    """Score (exact where known) and its standard error for some rows, (len(index), n_alphas) each."""
+    patterns, member = torch.unique(known[index], dim=0, return_inverse=True)
+    estimate = curves.linear.new_empty((len(index), known.shape[1]))
+    error = torch.empty_like(estimate)
+    for number, pattern in enumerate(patterns):
+        inside = torch.nonzero(member == number).flatten()
+        taken = index[inside]
+        at = torch.nonzero(pattern).flatten().tolist()
+        weights, deviation = (t.to(curves.ratio) for t in model.conditional(at))
+        part = Curves(
+            curves.linear[:, taken],
+            curves.diagonal[:, taken],
+            curves.ratio[:, taken],
+            curves.spread[:, taken],
+            curves.energy[:, taken],
+        )
+        seen = part.ratio[..., at]
+        part.ratio = torch.bmm(seen, weights.transpose(1, 2))
+        part.ratio[..., at] = seen
+        norm = part.diagonal * (1 + part.ratio)
+        estimate[inside] = combine(part, norm, score, pooling)
+        slope = sensitivity(part, norm, score, pooling) * part.diagonal * deviation[:, None, :]
+        slope[..., at] = 0
+        error[inside] = slope.square().sum(0).sqrt()
+    return estimate, error
