@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from neuroai.plotting.style import BLUE, INK, MUTED, ORANGE, SKY, describe, grid, legend, new_axes, note
+from neuroai.plotting.style import BLUE, INK, MUTED, ORANGE, describe, grid, legend, new_axes, note
 
 
 def score_histogram(
@@ -37,7 +37,7 @@ def score_histogram(
         return note(ax, "no defined score")
     low, high = min(0.0, values[defined].min()), max(values[defined].max(), 0.05)
     edges = np.linspace(low, high, int(np.clip(np.sqrt(defined.sum()) * 2, 12, 60)) + 1).tolist()
-    ax.hist(values[defined], edges, color=SKY, label=f"all ({defined.sum()})")
+    ax.hist(values[defined], edges, color=MUTED, label=f"all ({defined.sum()})")
     if significant is not None:
         chosen = values[defined & np.asarray(significant, dtype=bool)]
         ax.hist(chosen, edges, color=BLUE, label=f"q < 0.05 ({chosen.size})")
@@ -110,7 +110,7 @@ def ceiling_scatter(r2: ArrayLike, ceiling: ArrayLike, *, title: str = "", ax: A
     >>> ceiling_scatter([0.2], [0.5]).get_xlabel()
     'noise ceiling on r²'
     """
-    ax = new_axes(ax, width=4.6, height=4.2)
+    ax = new_axes(ax, width=4.4, height=3.8)
     x, y = np.asarray(ceiling, dtype=np.float64), np.asarray(r2, dtype=np.float64)
     both = np.isfinite(x) & np.isfinite(y)
     describe(ax, title=title, x="noise ceiling on r²", y="r²")

@@ -172,7 +172,7 @@ def target_bars(
     ['b', 'a']
     """
     data = np.asarray(values, dtype=np.float64)
-    ax = new_axes(ax, width=7.2, height=3.4)
+    ax = new_axes(ax)
     describe(ax, title=title, x="targets, best first", y=label)
     if not np.isfinite(data).any():
         return note(ax, "no defined score")

@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-#: Text and lines; the report swaps these four for its light or dark theme.
+#: Text and lines; the report swaps them (and the blue) for those of its light or dark theme.
 INK, PAPER, MUTED, GRID = "#14181d", "#fefefe", "#6b7280", "#d4d8dd"
 
 #: Okabe and Ito (2008): distinguishable with any colour vision, on light and on dark.
@@ -25,7 +25,7 @@ SEQUENTIAL, DIVERGING = "viridis", "PuOr_r"
 _LONGEST = 32
 
 
-def new_figure(width: float = 6.4, height: float = 4.0) -> Figure:
+def new_figure(width: float = 5.2, height: float = 3.4) -> Figure:
     """Make a figure that belongs to no window.
 
     Parameters
@@ -41,7 +41,7 @@ def new_figure(width: float = 6.4, height: float = 4.0) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
 
 
-def new_axes(ax: Axes | None = None, *, width: float = 6.4, height: float = 4.0) -> Axes:
+def new_axes(ax: Axes | None = None, *, width: float = 5.2, height: float = 3.4) -> Axes:
     """Return the given axes, or those of a new figure, in the common look."""
     if ax is None:
         ax = new_figure(width, height).add_subplot()

@@ -4,7 +4,17 @@ Everything is imported on first use, so that ``neuroai --help`` stays quick.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neuroai.runs.compare import compare as compare
+    from neuroai.runs.config import EncodeConfig as EncodeConfig
+    from neuroai.runs.demo import demo as demo
+    from neuroai.runs.directory import Run as Run
+    from neuroai.runs.directory import open_run as open_run
+    from neuroai.runs.doctor import doctor as doctor
+    from neuroai.runs.encode import encode as encode
+    from neuroai.runs.reporting import report as report
 
 _WHERE = {
     "encode": "neuroai.runs.encode",
