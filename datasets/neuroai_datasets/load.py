@@ -1,0 +1,176 @@
+"""One call that opens everything: a data set by name, a folder, a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuroai_datasets.errors import CardError, DatasetUnavailableError
+from neuroai_datasets.locations import data_folders
+from neuroai_datasets.selections import nearest, resolve_selection
+
+if TYPE_CHECKING:
+    from neuroai_datasets.cards import CatalogueCard
+    from neuroai_datasets.recording import Recording
+
+OWN_SUFFIXES = (".h5", ".nc")
+
+
+def load(name_or_path: str | Path, **selection: object) -> Recording:
+    """Open a recording.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        The name of a data set of the catalogue (found under ``NEUROAI_DATA``, then in the cache), a
+        folder with a ``recording.toml``, a BIDS folder, a folder in one of the known public layouts,
+        or a file: ``.nwb``, ``.nii``, ``.nii.gz``, or the ``.h5`` that `Recording.save` writes.
+        A plain name means the catalogue; write ``./name`` for a folder of the same name.
+    **selection
+        Choices that the data set offers, e.g. ``session="210325"``.
+
+    Returns
+    -------
+    Recording
+
+    Raises
+    ------
+    DatasetUnavailableError
+        Neither a name of the catalogue nor something on disk, or a set that is not on this machine.
+    CardError
+        A selection that does not exist (lists the choices), or one that must be made.
+    DataError
+        Files that are damaged, unsafe or inconsistent.
+
+    Notes
+    -----
+    Pictures stay on disk, and so do responses where the format allows it.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> np.save(folder / "counts.npy", np.arange(12.0).reshape(4, 3))
+    >>> _ = (folder / "recording.toml").write_text('name = "mine"\\nresponses = "counts.npy"\\n')
+    >>> load(folder).responses.shape
+    (4, 3)
+    """
+    from neuroai_datasets.readers import detect_reader, get_reader
+    from neuroai_datasets.recording import Recording
+
+    text = str(name_or_path)
+    if isinstance(name_or_path, str) and is_catalogue_name(text):
+        return load_catalogued(text, selection)
+    path = Path(name_or_path).expanduser()
+    if not path.exists():
+        raise DatasetUnavailableError(_nothing_there(text))
+    if path.is_file() and path.suffix in OWN_SUFFIXES:
+        if selection:
+            raise CardError(f"{path}: a saved recording has no selections, found {', '.join(selection)}")
+        return Recording.open(path)
+    reader = detect_reader(path)
+    if reader is None:
+        raise DatasetUnavailableError(
+            f"{path}: no recording found. Expected a folder with recording.toml, a BIDS folder, a known public "
+            "layout, or a file .nwb, .nii, .nii.gz or .h5. For your own arrays write a recording.toml beside them"
+        )
+    return get_reader(reader).read(path, **selection)
+
+
+def load_catalogued(name: str, selection: Mapping[str, object]) -> Recording:
+    """Open a data set of the catalogue that is on this machine.
+
+    Parameters
+    ----------
+    name : str
+        As in `catalogue_names`.
+    selection : mapping
+        Choices; the card's defaults complete them.
+
+    Raises
+    ------
+    DatasetUnavailableError
+        If its folder is in none of the places searched; the message says how to obtain it.
+    """
+    from neuroai_datasets.readers import get_reader
+    from neuroai_datasets.readers.arrays import read_with_card
+
+    card = catalogue_card(name)
+    folder = find_folder(card)
+    if card.recording is not None:
+        chosen = resolve_selection(card.selections, selection, name)
+        recording = read_with_card(folder, card.recording, chosen)
+    elif card.selections:
+        chosen = resolve_selection(card.selections, selection, name)
+        recording = get_reader(card.reader).read(folder, **chosen)
+    else:
+        recording = get_reader(card.reader).read(folder, **selection)
+    return describe(recording, card)
+
+
+def describe(recording: Recording, card: CatalogueCard) -> Recording:
+    """Return `recording` with the name, title, citation and licence of its card."""
+    from dataclasses import replace
+
+    tree = recording.tree.copy()
+    about = {"name": card.name, "title": card.title, "citation": card.citation, "licence": card.licence}
+    known = {key: value for key, value in recording.attrs.items() if value}
+    extra = {"species": card.species, "modality": card.modality, "value_unit": card.units}
+    tree.attrs = {**{key: value for key, value in extra.items() if value}, **known, **about}
+    return replace(recording, tree=tree)
+
+
+def catalogue_names() -> list[str]:
+    """Return the names of the data sets in the catalogue, sorted."""
+    folder = resources.files("neuroai_datasets") / "catalogue"
+    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
+
+
+def is_catalogue_name(text: str) -> bool:
+    """Whether `text` is the name of a data set in the catalogue."""
+    return text in catalogue_names()
+
+
+def catalogue_card(name: str) -> CatalogueCard:
+    """Return the card of the data set `name`.
+
+    Raises
+    ------
+    DatasetUnavailableError
+        If there is none of that name.
+    """
+    from neuroai_datasets.cards import read_catalogue_card
+
+    if not is_catalogue_name(name):
+        raise DatasetUnavailableError(_nothing_there(name))
+    with resources.as_file(resources.files("neuroai_datasets") / "catalogue" / f"{name}.toml") as path:
+        return read_catalogue_card(path)
+
+
+def find_folder(card: CatalogueCard) -> Path:
+    """Return the folder of a data set on this machine.
+
+    Raises
+    ------
+    DatasetUnavailableError
+        If it is in none of the places searched.
+    """
+    places = [folder / (card.folder or card.name) for folder in data_folders()]
+    for place in places:
+        if place.is_dir():
+            return place
+    fetch = f"Fetch it with: neuroai data fetch {card.name}. " if card.fetcher else ""
+    raise DatasetUnavailableError(
+        f"{card.name} is not on this machine (looked in {', '.join(str(p) for p in places)}). {fetch}"
+        f"{card.how_to_obtain} Then set NEUROAI_DATA to the folder that holds {card.folder or card.name}/"
+    )
+
+
+def _nothing_there(text: str) -> str:
+    names = catalogue_names()
+    return (
+        f"{text!r} is neither a data set of the catalogue{nearest(text, names)} nor a file or folder; "
+        f"data sets: {', '.join(names)}"
+    )
