@@ -83,7 +83,7 @@ def simulate_visual_cortex(
     Recording
         Responses averaged over repeats (image, target), ``repeats``, ROIs (overlapping, one empty),
         target coordinates ``hemisphere``, ``stream`` and ``ceiling``. The group ``/truth`` holds
-        ``features`` (image, channel, row, column), ``signal`` (image, target), ``readout`` (target,
+        ``features`` (image, channel, row, column), ``signal`` (sample, target), ``readout`` (target,
         channel), ``regions`` (region, target), ``ceiling``, ``signal_variance``,
         ``noise_variance``, and ``fields`` (target, row, column) or ``queries`` (region, channel)
         with ``attention`` (image, region, row, column).
@@ -133,7 +133,7 @@ def simulate_visual_cortex(
     ceiling = known_ceiling(1.0, sigma**2, n_repeats)
     truth |= {
         "features": (("image", "channel", "row", "column"), features),
-        "signal": (("image", "target"), signal),
+        "signal": (("sample", "target"), signal),
         "readout": (("target", "channel"), readout),
         "regions": (("region", "target"), regions),
         "region_name": (("region",), np.array(_REGIONS)),
