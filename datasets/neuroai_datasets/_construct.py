@@ -131,8 +131,10 @@ def _responses(responses: Any, name: str) -> xr.Variable:
 def _refuse(scan: Scan, name: str, n_targets: int) -> None:
     assert scan.first is not None
     raise DataError(
-        f"{name}: responses hold {scan.n_bad} NaN or Inf in {int(scan.bad_targets.sum())} of {n_targets} targets; first "
-        f"target {int(np.flatnonzero(scan.bad_targets)[0])}, first sample {scan.first[0]} (target {scan.first[1]}). "
+        f"{name}: responses hold {scan.n_bad} NaN or Inf in {int(scan.bad_targets.sum())} of {n_targets} "
+        "targets; first "
+        f"target {int(np.flatnonzero(scan.bad_targets)[0])}, first sample {scan.first[0]} (target "
+        f"{scan.first[1]}). "
         "nan_policy='mask' drops those targets"
     )
 
@@ -178,7 +180,8 @@ def _sample_coords(
         index = _whole(stimulus_index, n, f"{name}: stimulus_index")
         if index.min() < -1 or (n_stimuli is not None and index.max() >= n_stimuli):
             raise DataError(
-                f"{name}: stimulus_index reaches {int(index.min())}..{int(index.max())}: expected -1 (none) or 0 to "
+                f"{name}: stimulus_index reaches {int(index.min())}..{int(index.max())}: expected -1 (none) "
+                "or 0 to "
                 f"{'n - 1' if n_stimuli is None else n_stimuli - 1}"
             )
         coords["stimulus"] = ("sample", index)
@@ -201,7 +204,8 @@ def _times(times: npt.ArrayLike, n: int, run: npt.NDArray[np.int64], what: str) 
         down = np.flatnonzero(np.diff(clock[start:stop]) <= 0)
         if down.size:
             raise DataError(
-                f"{what} do not ascend within run {int(run[start])}, first at sample {start + int(down[0]) + 1}"
+                f"{what} do not ascend within run {int(run[start])}, first at sample "
+                f"{start + int(down[0]) + 1}"
             )
     return clock
 
@@ -282,7 +286,8 @@ def _events_and_behaviour(
         clock = np.asarray(times, dtype=np.float64)
         if clock.shape != series.shape[:1] or not np.isfinite(clock).all() or (np.diff(clock) < 0).any():
             raise DataError(
-                f"{name}: behaviour {label!r}: times {clock.shape} and values {series.shape} must have equal length, "
+                f"{name}: behaviour {label!r}: times {clock.shape} and values {series.shape} must have equal "
+                "length, "
                 "and times must be finite and ascend"
             )
         if "/" in label:

@@ -3,7 +3,6 @@
 from html import escape
 from typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:
     from neuroai_datasets.recording import Recording
 
@@ -16,7 +15,8 @@ def rows(recording: "Recording") -> list[tuple[str, str]]:
     responses, spikes = recording.responses, recording.spikes
     if responses is not None:
         what = "series" if recording.sampling == "series" else "trials"
-        text = f"{responses.sizes['sample']} samples x {responses.sizes['target']} targets, {responses.dtype}, {what}"
+        n_samples, n_targets = responses.shape
+        text = f"{n_samples} samples x {n_targets} targets, {responses.dtype}, {what}"
         if recording.period is not None:
             text += f", one each {recording.period:g} s"
         constant = int(responses.attrs.get("n_constant", 0))
@@ -72,7 +72,8 @@ def as_text(recording: "Recording") -> str:
 def as_html(recording: "Recording") -> str:
     """A table for a notebook; every text escaped."""
     body = "".join(
-        f"<tr><th style='text-align:left'>{escape(label)}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+        f"<tr><th style='text-align:left'>{escape(label)}</th><td "
+        f"style='text-align:left'>{escape(text)}</td></tr>"
         for label, text in rows(recording)
     )
     return f"<table><caption>Recording {escape(recording.name)}</caption><tbody>{body}</tbody></table>"

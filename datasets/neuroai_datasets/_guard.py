@@ -1,7 +1,8 @@
 """The child process that reads foreign HDF5 and MATLAB files, and the loop that serves it.
 
-Run as ``python -m neuroai_datasets._guard``. Requests and answers are JSON headers preceded by their length; array
-bytes follow the answer. The parent (``_guard_client``) owns the clock and kills this process when it runs out.
+Run as ``python -m neuroai_datasets._guard``. Requests and answers are JSON headers preceded by their length;
+array bytes follow the answer. The parent (``_guard_client``) owns the clock and kills this process when it
+runs out.
 """
 
 import contextlib

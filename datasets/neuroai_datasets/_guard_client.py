@@ -50,7 +50,8 @@ class Worker:
             except TimeoutError:
                 self._kill()
                 raise DamagedFileError(
-                    f"{where}: reading did not end within {limit:.3g} s: the file is damaged, or needs a larger "
+                    f"{where}: reading did not end within {limit:.3g} s: the file is damaged, or needs a "
+                    "larger "
                     "time_limit="
                 ) from None
             except (EOFError, BrokenPipeError, json.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""What the child process does with HDF5: walk link by link, refuse what reaches outside, list, read slices."""
+"""What the child does with HDF5: walk link by link, refuse what reaches outside, list, read slices."""
 
 import os
 from typing import Any
@@ -107,7 +107,8 @@ def _dataset(item: Any, path: str, blobs: Blobs, max_bytes: int | None) -> dict[
     budget = max_bytes or RATIO * stored + ALLOWANCE
     if nbytes > budget:
         raise UnsafeFileError(
-            f"{path}: declares {nbytes} bytes ({item.dtype} {item.shape}) in {stored} stored, more than {budget}: "
+            f"{path}: declares {nbytes} bytes ({item.dtype} {item.shape}) in {stored} stored, more than "
+            f"{budget}: "
             f"give max_bytes={nbytes} if it is meant to"
         )
     entry: dict[str, Any] = {
@@ -168,7 +169,7 @@ def _plain(file: Any, array: Any) -> Any:
     out = np.empty(array.shape, dtype=object)
     for index in np.ndindex(array.shape):
         value = array[index]
-        if isinstance(value, h5py.RegionReference) or isinstance(value, np.ndarray):
+        if isinstance(value, h5py.RegionReference | np.ndarray):
             raise DamagedFileError("ragged values and region references are not read")
         out[index] = (
             (h5py.h5r.get_name(value, file.id) or b"") if isinstance(value, h5py.Reference) else value

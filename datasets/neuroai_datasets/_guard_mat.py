@@ -32,5 +32,5 @@ def _pack(value: Any, blobs: Blobs, depth: int) -> Any:
         return {"cell": [_pack(item, blobs, depth + 1) for item in array.ravel(order="F")]}
     if array.dtype.kind in "US":
         text = [str(t) for t in array.ravel()]
-        return {"string": text[0] if len(text) == 1 else "" if not text else text}
+        return {"string": text if len(text) > 1 else "".join(text)}
     return {"array": pack_array(array, blobs)}

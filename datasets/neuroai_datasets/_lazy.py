@@ -82,7 +82,7 @@ def read_outer(source: Any, key: tuple[Any, ...]) -> npt.NDArray[Any]:
 def _row_bytes(source: Any, bounds: list[slice], axis: int) -> int:
     lengths = [len(range(*b.indices(n))) for b, n in zip(bounds, source.shape, strict=True)]
     lengths[axis] = 1
-    return max(1, int(np.prod(lengths)) * np.dtype(source.dtype).itemsize)
+    return max(1, int(np.prod(lengths)) * int(np.dtype(source.dtype).itemsize))
 
 
 def _take(values: npt.NDArray[Any], takes: list[Any]) -> npt.NDArray[Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5netcdf
+import h5netcdf  # type: ignore[import-untyped]
 import h5py
 import numpy as np
 import xarray as xr

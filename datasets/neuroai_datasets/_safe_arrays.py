@@ -115,7 +115,8 @@ def _check_size(found: int, shape: tuple[int, ...], dtype: np.dtype[Any], where:
     declared = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if declared != found or dtype.itemsize == 0:
         raise DamagedFileError(
-            f"{where}: the header declares {declared} bytes ({dtype} {shape}) but {found} follow: damaged or cut off"
+            f"{where}: the header declares {declared} bytes ({dtype} {shape}) but {found} follow: damaged or "
+            "cut off"
         )
 
 

@@ -17,8 +17,9 @@ Trust = Literal["low", "high"]
 class Hdf5Dataset:
     """A data set of a foreign file; slices come back as plain arrays.
 
-    ``shape``, ``dtype``, ``chunks``, ``attrs`` (dict) and numpy slicing with integers and slices, and lists of
-    integers along one axis. Text has dtype ``object`` and holds ``str``; object references are the path they point to.
+    ``shape``, ``dtype``, ``chunks``, ``attrs`` (dict) and numpy slicing with integers and slices, and lists
+    of integers along one axis. Text has dtype ``object`` and holds ``str``; object references are the path
+    they point to.
     """
 
     def __init__(self, file: "Hdf5File", name: str, entry: dict[str, Any], blobs: list[bytes]) -> None:
@@ -90,9 +91,9 @@ class Hdf5Dataset:
 class Hdf5File(Mapping[str, Hdf5Dataset]):
     """The data sets of a foreign HDF5 file, by path without the leading slash.
 
-    ``file["units/spike_times"]`` is a :class:`Hdf5Dataset`; ``file.children("units")`` lists names in a group;
-    ``file.attrs("units")`` are the attributes of a group or data set. Works as a context manager; nothing is held open
-    in this process.
+    ``file["units/spike_times"]`` is a :class:`Hdf5Dataset`; ``file.children("units")`` lists names in a
+    group; ``file.attrs("units")`` are the attributes of a group or data set. Works as a context manager;
+    nothing is held open in this process.
     """
 
     def __init__(self, path: str | Path, max_bytes: int | None, time_limit: float, trust: Trust) -> None:
@@ -202,8 +203,8 @@ def open_hdf5(
 ) -> Hdf5File:
     """Open a foreign HDF5 file (HDF5, NWB, netCDF-4, MATLAB 7.3) in a child process.
 
-    The child walks the file link by link, under ``time_limit`` seconds and 4 GiB of address space, and also does every
-    later read, so damaged or hostile files can neither hang nor crash the caller.
+    The child walks the file link by link, under ``time_limit`` seconds and 4 GiB of address space, and also
+    does every later read, so damaged or hostile files can neither hang nor crash the caller.
 
     Parameters
     ----------

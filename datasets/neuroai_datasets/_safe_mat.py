@@ -28,8 +28,8 @@ def load_mat(
     Returns
     -------
     dict
-        Numeric arrays keep their MATLAB shape (2-D at least); a struct is a dict, a struct array a list of dicts, a
-        cell array a flat list in column order, text a ``str``.
+        Numeric arrays keep their MATLAB shape (2-D at least); a struct is a dict, a struct array a list of
+        dicts, a cell array a flat list in column order, text a ``str``.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 import gzip
 import io
 import zlib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,10 @@ class NiftiFile:
         self.intercept = intercept if has_scale and np.isfinite(intercept) else 0.0
 
     def _header(self) -> Any:
-        from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader  # noqa: F401
-        from nibabel.nifti2 import Nifti2Header
-
         start = self._unpack(HEADER)
-        kind = Nifti2Header if start[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else Nifti1Header
+        version = 2 if start[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else 1
+        # Imported by name: nibabel is typed only in part.
+        kind = getattr(import_module(f"nibabel.nifti{version}"), f"Nifti{version}Header")
         try:
             return kind.from_fileobj(io.BytesIO(start), check=True)
         except Exception as error:  # nibabel raises header, value, struct and key errors on damaged headers
@@ -90,7 +90,8 @@ class NiftiFile:
             )
         if declared > budget:
             raise UnsafeFileError(
-                f"{self.path}: {declared} bytes declared ({self.dtype} {self.shape}) in {size} stored, more than {budget}"
+                f"{self.path}: {declared} bytes declared ({self.dtype} {self.shape}) in {size} stored, more "
+                f"than {budget}"
             )
 
     def _repetition_time(self, header: Any) -> float | None:
@@ -104,7 +105,7 @@ class NiftiFile:
         return tr if np.isfinite(tr) and tr > 0 else None
 
     def stored(self) -> npt.NDArray[Any]:
-        """The stored numbers, unscaled; uncompressed files are mapped, compressed ones unpacked and CRC-checked."""
+        """The stored numbers, unscaled: mapped, or unpacked and CRC-checked when compressed."""
         if not self._packed:
             return np.memmap(self.path, self.dtype, "r", self._offset, self.shape, "F")
         try:

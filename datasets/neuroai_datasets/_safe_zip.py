@@ -12,7 +12,10 @@ MAX_MEMBERS = 200_000
 
 
 class SafeZip:
-    """A zip archive that was examined; ``names`` and ``read(name)``. Reopened for each read, so it may cross a fork."""
+    """A zip archive that was examined: ``names`` and ``read(name)``.
+
+    It is opened anew for each read, so it may cross a fork.
+    """
 
     def __init__(self, path: str | Path, max_bytes: int | None) -> None:
         self.path = Path(path)
@@ -46,7 +49,8 @@ class SafeZip:
         total = sum(self._sizes.values())
         if total > budget:
             raise UnsafeFileError(
-                f"{self.path}: declares {total} bytes in {size} stored, more than {budget}: give max_bytes={total} "
+                f"{self.path}: declares {total} bytes in {size} stored, more than {budget}: give "
+                f"max_bytes={total} "
                 "if it is meant to"
             )
 

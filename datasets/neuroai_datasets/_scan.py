@@ -22,7 +22,10 @@ class Scan:
 
 
 def scan_responses(values: Any) -> Scan:
-    """Count non-finite numbers and find constant targets (max == min: a float32 mean or std would miss them)."""
+    """Count non-finite numbers and find constant targets.
+
+    Constant means max == min: the float32 standard deviation of a constant is not always 0.
+    """
     n_samples, n_targets = values.shape
     bad_targets = np.zeros(n_targets, dtype=bool)
     low = np.full(n_targets, np.inf)

@@ -35,12 +35,15 @@ def bin_edges(width: float, start: float, stop: float) -> npt.NDArray[np.float64
         raise DataError(
             f"bin width {width} s over [{start}, {stop}): expected finite times and a width >= 1 ns"
         )
-    n_bins = int(np.floor((stop - start) / width + 1e-9))
+    n_bins = int(np.floor((stop - start) / width))
+    last, after, end = to_ticks([start + n_bins * width, start + (n_bins + 1) * width, stop])
+    n_bins += int(after <= end) - int(last > end)
     if n_bins < 1:
         raise DataError(
             f"no bin of {width} s fits in [{start}, {stop}): use a smaller width or a longer interval"
         )
-    return start + np.arange(n_bins + 1) * float(width)
+    edges: npt.NDArray[np.float64] = start + np.arange(n_bins + 1) * np.float64(width)
+    return edges
 
 
 def to_ticks(times: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -74,8 +77,8 @@ def to_ticks(times: npt.ArrayLike) -> npt.NDArray[np.int64]:
 def bin_spikes(times: npt.ArrayLike, edges: npt.ArrayLike) -> npt.NDArray[np.int32]:
     """Count sorted spike times in half-open bins ``[edges[k], edges[k + 1])``, the last one included.
 
-    Times and edges are rounded to whole nanoseconds and compared as integers, so a spike at ``k * width`` opens bin
-    ``k`` whatever the float arithmetic that made either.
+    Times and edges are rounded to whole nanoseconds and compared as integers, so a spike at ``k * width``
+    opens bin ``k`` whatever the float arithmetic that made either.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Delayed copies of features (finite impulse response design), zero filled, never across runs."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -93,4 +94,4 @@ def run_borders(n: int, runs: npt.ArrayLike | None) -> list[tuple[int, int]]:
     if labels.shape != (n,):
         raise DataError(f"runs has shape {labels.shape}: expected one label for each of {n} samples")
     edges = [0, *(np.flatnonzero(labels[1:] != labels[:-1]) + 1).tolist(), n] if n else [0]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

@@ -6,9 +6,9 @@ Layout of a sealed file::
     manifest                     SHA-256 of each 4 MiB block of the payload, 32 bytes each
     footer, 64 bytes             SHA-256 of (manifest, n, block size); n; block size; number of blocks; magic
 
-The footer comes last because HDF5 ignores what follows its own end: every HDF5 and netCDF tool still reads the file,
-and no sidecar can be lost when the file is copied or renamed. A tool that *writes* into the file breaks the seal, as it
-should.
+The footer comes last because HDF5 ignores what follows its own end: every HDF5 and netCDF tool still reads
+the file, and no sidecar can be lost when the file is copied or renamed. A tool that *writes* into the file
+breaks the seal, as it should.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ def is_sealed(path: str | Path) -> bool:
 
 
 class VerifiedFile(io.RawIOBase):
-    """Read-only view of a sealed file's payload; each block is verified the first time any byte of it is read.
+    """Read-only view of a sealed file's payload; a block is verified the first time any of it is read.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ class VerifiedFile(io.RawIOBase):
 
     Notes
     -----
-    A read costs at most the 4 MiB blocks it touches. Reads use ``pread``: processes forked from this one, and threads,
-    may share the view. Unpickling opens the file anew. Blocks verified once are not verified again.
+    A read costs at most the 4 MiB blocks it touches. Reads use ``pread``: processes forked from this one, and
+    threads, may share the view. Unpickling opens the file anew. Blocks verified once are not verified again.
     """
 
     def __init__(self, path: str | Path, on_read: Callable[[int, int], None] | None = None) -> None:
@@ -110,14 +110,16 @@ class VerifiedFile(io.RawIOBase):
         footer = os.pread(self._descriptor, FOOTER, max(0, total - FOOTER))
         if len(footer) < FOOTER or not footer.endswith(MAGIC):
             raise DamagedFileError(
-                f"{self.path}: {total} bytes without our checksums at the end: cut off, changed by another program, or "
+                f"{self.path}: {total} bytes without our checksums at the end: cut off, changed by another "
+                "program, or "
                 "not written by Recording.save"
             )
         numbers = footer[32 : 32 + _NUMBERS.size]
         size, block, count = _NUMBERS.unpack(numbers)
         if block != BLOCK or count != -(-size // BLOCK) or size + 32 * count + FOOTER != total:
             raise DamagedFileError(
-                f"{self.path}: {total} bytes, but its footer declares {size} in {count} blocks of {block}: damaged"
+                f"{self.path}: {total} bytes, but its footer declares {size} in {count} blocks of {block}: "
+                "damaged"
             )
         manifest = os.pread(self._descriptor, 32 * count, size)
         if hashlib.sha256(manifest + numbers).digest() != footer[:32]:
@@ -144,7 +146,8 @@ class VerifiedFile(io.RawIOBase):
         if hashlib.sha256(data).digest() != self._digests[index]:
             # Kept, because HDF5 swallows what is raised while it reads.
             self.failure = DamagedFileError(
-                f"{self.path}: bytes {offset} to {offset + n} do not match their SHA-256: the file was damaged or "
+                f"{self.path}: bytes {offset} to {offset + n} do not match their SHA-256: the file was "
+                "damaged or "
                 "changed since it was written. Fetch or make it again"
             )
             raise self.failure

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,15 +25,16 @@ class Recording:
     Parameters
     ----------
     tree : xarray.DataTree
-        Groups ``responses``, ``rois``, ``repeats``, ``events``, ``runs``, ``behaviour/NAME``, ``spikes``, ``volume``,
-        each there only when the recording has it; attributes of the root describe the recording.
+        Groups ``responses``, ``rois``, ``repeats``, ``events``, ``runs``, ``behaviour/NAME``, ``spikes``,
+        ``volume``, each there only when the recording has it; attributes of the root describe the recording.
     stimulus : Stimulus, optional
         Lazy source of pictures, indexed by the ``stimulus`` coordinate of the samples.
 
     Notes
     -----
-    Times are float64 seconds. In recordings of several runs, times of samples and events count from the start of
-    their run. Responses are float32 (float64 where given so); they may be lazily backed, then ``.values`` reads.
+    Times are float64 seconds. In recordings of several runs, times of samples and events count from the start
+    of their run. Responses are float32 (float64 where given so); they may be lazily backed, then ``.values``
+    reads.
 
     Examples
     --------
@@ -73,8 +75,9 @@ class Recording:
         Parameters
         ----------
         responses : array-like (n_samples, n_targets)
-            Real numbers of any dtype, in memory or lazy (``shape``, ``dtype``, slicing). Integers are taken as the
-            values themselves and become float32; scale them first with :func:`neuroai_datasets.units.to_float`.
+            Real numbers of any dtype, in memory or lazy (``shape``, ``dtype``, slicing). Integers are taken
+            as the values themselves and become float32; scale them first with
+            :func:`neuroai_datasets.units.to_float`.
         name : str
             Name of the recording.
         period : float, optional
@@ -86,7 +89,8 @@ class Recording:
         stimulus : Stimulus, optional
             Pictures or frames.
         stimulus_index : array-like (n_samples,) of int, optional
-            Picture shown at each sample, -1 for none; default sample ``i`` shows picture ``i`` if lengths agree.
+            Picture shown at each sample, -1 for none; default sample ``i`` shows picture ``i`` if lengths
+            agree.
         target_coords : mapping, optional
             Labels of the targets, each (n_targets,): ``roi``, ``hemisphere``, ``x``, ``y``, ``z`` (mm), ...
         rois : mapping of str to array-like of bool (n_targets,), optional
@@ -94,7 +98,8 @@ class Recording:
         repeats : array-like (n_repeats, n_samples, n_targets), optional
             Single presentations, NaN where missing.
         events : mapping, optional
-            Columns ``onset`` and ``duration`` (seconds from the start of the run), ``trial_type``, ``run``, others.
+            Columns ``onset`` and ``duration`` (seconds from the start of the run), ``trial_type``, ``run``,
+            others.
         behaviour : mapping of str to (times, values), optional
             Series on their own clocks, seconds.
         mask : array-like of bool (x, y, z), optional
@@ -247,7 +252,7 @@ class Recording:
     @property
     def attrs(self) -> Mapping[str, Any]:
         """Description: name, title, citation, licence, subject, session, modality, provenance, repairs."""
-        return dict(self.tree.attrs)
+        return {str(k): v for k, v in self.tree.attrs.items()}
 
     @property
     def name(self) -> str:
@@ -261,7 +266,7 @@ class Recording:
 
     @property
     def sampling(self) -> Literal["trial", "series"]:
-        """``"series"`` for regular samples in time (and for spikes), ``"trial"`` for one row a presentation."""
+        """``"trial"`` for one row a presentation, ``"series"`` for regular samples and for spikes."""
         return "trial" if self.responses is not None and self.period is None else "series"
 
     @property
@@ -361,8 +366,8 @@ class Recording:
         DataError
             When the recording has no volume, or the number of values is not that of the targets.
         """
-        import nibabel as nib
-
+        # Imported by name: nibabel is heavy, and typed only in part.
+        nib = import_module("nibabel")
         group = self._group("volume")
         if group is None or "voxel" not in group or "affine" not in group:
             raise DataError(f"{self.name}: no mask and affine: values have no place in a volume")

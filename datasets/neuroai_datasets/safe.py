@@ -1,7 +1,7 @@
 """The only way in for foreign files: every failure is a :class:`~neuroai_datasets.errors.DataError`.
 
-Sizes are judged before anything is allocated, nothing outside the file is followed, nothing is unpickled. HDF5 and
-MATLAB files are read in a child process with limits on time and memory.
+Sizes are judged before anything is allocated, nothing outside the file is followed, nothing is unpickled.
+HDF5 and MATLAB files are read in a child process with limits on time and memory.
 """
 
 from neuroai_datasets._safe_arrays import load_npy as load_npy

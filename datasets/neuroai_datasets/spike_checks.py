@@ -52,14 +52,16 @@ def check_train(
         bad = np.flatnonzero(times < 0)
         if bad.size:
             raise DataError(
-                f"unit {unit}: {bad.size} spike times are negative, first {times[bad[0]]} s at index {int(bad[0])} "
+                f"unit {unit}: {bad.size} spike times are negative, first {times[bad[0]]} s at index "
+                f"{int(bad[0])} "
                 "(-1 often marks a missing spike): remove them, or declare interval=(start, stop)"
             )
     else:
         bad = np.flatnonzero((times < interval[0]) | (times > interval[1]))
         if bad.size:
             raise DataError(
-                f"unit {unit}: {bad.size} spike times lie outside the interval {interval} s, first {times[bad[0]]} s "
+                f"unit {unit}: {bad.size} spike times lie outside the interval {interval} s, first "
+                f"{times[bad[0]]} s "
                 f"at index {int(bad[0])}: correct the interval or the unit"
             )
     down = np.flatnonzero(np.diff(times) < 0) + 1
@@ -68,7 +70,8 @@ def check_train(
     same = np.flatnonzero(np.diff(times) == 0) + 1
     if same.size and resolution is None:
         raise DataError(
-            f"unit {unit}: {same.size} spike times are duplicated, first {times[same[0]]} s at index {int(same[0])}: "
+            f"unit {unit}: {same.size} spike times are duplicated, first {times[same[0]]} s at index "
+            f"{int(same[0])}: "
             "remove the copies, or declare the clock's resolution= in seconds"
         )
     return times
@@ -78,12 +81,14 @@ def _sorted(times: Times, down: npt.NDArray[np.intp], unit: int, repair: bool) -
     first = int(down[0])
     if down.size == 1 and _is_reset(times, first):
         raise DataError(
-            f"unit {unit}: times restart at index {first} ({times[first - 1]} s, then {times[first]} s): two clocks "
+            f"unit {unit}: times restart at index {first} ({times[first - 1]} s, then {times[first]} s): two "
+            "clocks "
             "were joined, and sorting would mix them. Add the second part's offset"
         )
     if not repair:
         raise DataError(
-            f"unit {unit}: spike times descend {down.size} times, first at index {first} ({times[first - 1]} s, then "
+            f"unit {unit}: spike times descend {down.size} times, first at index {first} ({times[first - 1]} "
+            "s, then "
             f"{times[first]} s): repair='sort' orders them"
         )
     return np.sort(times, kind="stable")
@@ -107,15 +112,15 @@ def check_unit(trains: Sequence[Times]) -> None:
     Raises
     ------
     UnitError
-        When all times are whole numbers (sample indices, or integer milliseconds), when the recording would span over
-        a year, or when the busiest unit would fire faster than neurons can (median interval < 0.1 ms, or > 500 Hz
-        throughout a recording of < 10 s) or slower than any recorded unit (median interval > 60 s, or > 2 s over more
-        than a day). Fewer than 20 spikes are not judged.
+        When all times are whole numbers (sample indices, or integer milliseconds), when the recording would
+        span over a year, or when the busiest unit would fire faster than neurons can (median interval < 0.1
+        ms, or > 500 Hz throughout a recording of < 10 s) or slower than any recorded unit (median interval >
+        60 s, or > 2 s over more than a day). Fewer than 20 spikes are not judged.
 
     Notes
     -----
-    A short recording alone is no sign of a wrong unit, so a span under 10 s counts only together with an impossible
-    rate. O(n_spikes).
+    A short recording alone is no sign of a wrong unit, so a span under 10 s counts only together with an
+    impossible rate. O(n_spikes).
     """
     finite = [t[np.isfinite(t)] for t in trains if t.ndim == 1]
     if sum(len(t) for t in finite) < ENOUGH:
@@ -129,7 +134,8 @@ def check_unit(trains: Sequence[Times]) -> None:
         return
     hint = _suggest(span, busiest if busiest is not None else span / len(everything))
     raise UnitError(
-        f"spike times do not look like seconds: {reason}. Suggested: unit={hint!r}; give unit='s' if they are seconds"
+        f"spike times do not look like seconds: {reason}. Suggested: unit={hint!r}; give unit='s' if they "
+        "are seconds"
     )
 
 

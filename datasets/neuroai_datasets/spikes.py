@@ -84,8 +84,9 @@ class SpikeTrains:
         times : sequence of array-like
             One array a unit.
         unit : str, optional
-            As in :func:`neuroai_datasets.units.to_seconds`. Left out, seconds are assumed *and checked*: times that
-            look like milliseconds, microseconds or sample indices are refused. Given, it is believed.
+            As in :func:`neuroai_datasets.units.to_seconds`. Left out, seconds are assumed *and checked*:
+            times that look like milliseconds, microseconds or sample indices are refused. Given, it is
+            believed.
         repair : {"none", "sort"}
             ``"sort"`` orders times that descend (never across a clock that was reset).
         resolution : float, optional

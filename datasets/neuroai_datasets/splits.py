@@ -1,6 +1,7 @@
 """Cross-validation splits that never let repeats or neighbouring samples leak.
 
-Every function yields ``(train, test)``: sorted int64 indices, disjoint, with each sample in exactly one test part.
+Every function yields ``(train, test)``: sorted int64 indices, disjoint, with each sample in exactly one test
+part.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ def kfold(n: int, k: int, *, groups: npt.ArrayLike | None = None, seed: int | No
     groups : array-like (n,), optional
         Label of each sample; samples that share a label never part.
     seed : int, optional
-        Shuffle with ``numpy.random.default_rng(seed)``; without it folds are contiguous in order of appearance.
+        Shuffle with ``numpy.random.default_rng(seed)``; without it folds are contiguous in order of
+        appearance.
 
     Yields
     ------
@@ -201,7 +203,8 @@ def check_leaks(train: npt.ArrayLike, test: npt.ArrayLike, groups: npt.ArrayLike
         a = int(left[np.flatnonzero(labels[left] == label)[0]])
         b = int(right[np.flatnonzero(labels[right] == label)[0]])
         raise LeakError(
-            f"{shared.size} groups are in train and in test, first {label!r} (train sample {a}, test sample {b}): "
+            f"{shared.size} groups are in train and in test, first {label!r} (train sample {a}, test sample "
+            f"{b}): "
             "split with groups= or by_stimulus so that repeats stay together"
         )
 

@@ -1,6 +1,7 @@
 """Stimuli as lazy, indexable sources of pictures or frames."""
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +19,8 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 class Stimulus(ABC):
     """Lazy source of ``n`` pictures (or frames) of one shape.
 
-    ``s[i]`` is one picture (H, W[, 3]); ``s[array of int]`` and ``s[slice]`` are (n, H, W[, 3]), in the source's dtype:
-    uint8 for pictures, floats otherwise. Only what is asked for is read.
+    ``s[i]`` is one picture (H, W[, 3]); ``s[array of int]`` and ``s[slice]`` are (n, H, W[, 3]), in the
+    source's dtype: uint8 for pictures, floats otherwise. Only what is asked for is read.
 
     Examples
     --------
@@ -66,7 +67,7 @@ class Stimulus(ABC):
                 f"stimulus index out of range: there are {len(self)} pictures ({error})"
             ) from None
         if np.ndim(chosen) == 0:
-            return self._read(np.array([chosen]))[0]
+            return np.asarray(self._read(np.array([chosen]))[0])
         if np.ndim(chosen) != 1:
             raise IndexError(f"a stimulus is indexed along its first axis only, found {np.ndim(chosen)} axes")
         if len(chosen) == 0:
@@ -193,7 +194,8 @@ class _EncodedImages(Stimulus):
             picture = self._decode(int(index))
             if picture.shape != self._first.shape or picture.dtype != self._first.dtype:
                 raise DataError(
-                    f"{self._where}: {self._names[index]} is {picture.dtype} {picture.shape}, the first picture is "
+                    f"{self._where}: {self._names[index]} is {picture.dtype} {picture.shape}, the first "
+                    "picture is "
                     f"{self._first.dtype} {self._first.shape}: all must be alike"
                 )
             out[row] = picture
@@ -252,19 +254,4 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
     >>> sorted(["i10", "i9"], key=natural_key)
     ['i9', 'i10']
     """
-    key: list[tuple[int, int | str]] = []
-    digits, text = "", ""
-    for character in [*name, ""]:
-        if character.isascii() and character.isdigit():
-            if text:
-                key.append((1, text))
-                text = ""
-            digits += character
-        else:
-            if digits:
-                key.append((0, int(digits)))
-                digits = ""
-            text += character
-    if text:
-        key.append((1, text))
-    return key
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"([0-9]+)", name) if part]

@@ -1,4 +1,4 @@
-"""Recordings on disk: netCDF-4 layout HDF5, chunked, compressed, sealed with checksums, written atomically."""
+"""Recordings on disk: netCDF-4 layout HDF5, compressed, sealed with checksums, written atomically."""
 
 import os
 import tempfile
@@ -21,7 +21,8 @@ FORMAT = 1
 def write_atomic(path: str | Path, writer: Callable[[Path], None]) -> Path:
     """Let ``writer`` fill a temporary file beside ``path``, then put it in place in one step.
 
-    A reader sees the old file or the new one, never a part; after a crash or a failed write the old one is intact.
+    A reader sees the old file or the new one, never a part; after a crash or a failed write the old one is
+    intact.
 
     Parameters
     ----------
@@ -84,9 +85,9 @@ def _sync(path: Path) -> None:
 def save_tree(tree: xr.DataTree, path: str | Path) -> Path:
     """Write a tree as a sealed HDF5 file.
 
-    Each group is a netCDF-4 group. Arrays over 1 kB are chunked along their first axis (about 1 MiB a chunk), shuffled,
-    gzipped (level 1) and carry Fletcher-32 sums; the file as a whole carries the SHA-256 of each 4 MiB block, see
-    :mod:`neuroai_datasets.integrity`.
+    Each group is a netCDF-4 group. Arrays over 1 kB are chunked along their first axis (about 1 MiB a chunk),
+    shuffled, gzipped (level 1) and carry Fletcher-32 sums; the file as a whole carries the SHA-256 of each 4
+    MiB block, see :mod:`neuroai_datasets.integrity`.
 
     Parameters
     ----------
@@ -119,8 +120,8 @@ def save_tree(tree: xr.DataTree, path: str | Path) -> Path:
 def open_tree(path: str | Path, *, on_read: Callable[[int, int], None] | None = None) -> xr.DataTree:
     """Open a file of :func:`save_tree`; arrays are read when used.
 
-    Size, footer and manifest are checked at once (so truncation is found here); the SHA-256 of a block is verified the
-    first time anything in it is read, before HDF5 sees a byte of it.
+    Size, footer and manifest are checked at once (so truncation is found here); the SHA-256 of a block is
+    verified the first time anything in it is read, before HDF5 sees a byte of it.
 
     Parameters
     ----------

@@ -10,7 +10,8 @@ from neuroai_datasets.errors import DataError, UnitError
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
 _ALIASES = {
     "sec": "s", "second": "s", "seconds": "s", "msec": "ms", "millisecond": "ms", "milliseconds": "ms",
-    "usec": "us", "microsecond": "us", "microseconds": "us", "nanoseconds": "ns", "minutes": "min", "hours": "h",
+    "usec": "us", "microsecond": "us", "microseconds": "us", "nanoseconds": "ns", "minutes": "min",
+    "hours": "h",
 }  # fmt: skip
 _SAMPLES = re.compile(r"samples@(\d+(?:\.\d+)?)")
 
@@ -37,8 +38,8 @@ def to_seconds(values: npt.ArrayLike, unit: str) -> npt.NDArray[np.float64]:
 
     Notes
     -----
-    Division by the number of units a second, not multiplication by a rounded reciprocal: 3 ms is 0.003 exactly as
-    Python reads it. O(n).
+    Division by the number of units a second, not multiplication by a rounded reciprocal: 3 ms is 0.003
+    exactly as Python reads it. O(n).
 
     Examples
     --------
@@ -127,5 +128,5 @@ def _float_dtype(array: npt.NDArray[np.generic]) -> type[np.floating]:
         return np.float64 if array.dtype.itemsize > 4 else np.float32
     if array.dtype.itemsize > 2 and array.size:
         low, high = int(array.min()), int(array.max())
-        return np.float32 if -(2**24) <= low and high <= 2**24 else np.float64
+        return np.float32 if max(-low, high) <= 2**24 else np.float64
     return np.float32
