@@ -190,6 +190,7 @@ def unwhitening_matrix(covariance: ArrayLike, method: Method = "zca", *, rank: i
 
     Examples
     --------
+    >>> from neuroai.whitening.gains import symmetric_root
     >>> c = np.array([[2.0, 0.8], [0.8, 1.0]])
     >>> np.allclose(unwhitening_matrix(c), symmetric_root(c))
     True

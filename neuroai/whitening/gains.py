@@ -28,6 +28,7 @@ __all__ = [
     "optimal_gains",
     "response_covariance",
     "response_matrix",
+    "signed_pair_gains",
     "squared_gram",
     "symmetric_root",
 ]
@@ -124,6 +125,40 @@ def optimal_gains(covariance: ArrayLike, frame: ArrayLike, leak: float = 1.0) ->
     b = np.einsum("ik,ij,jk->k", w, target, w)
     gains: Array = scipy.linalg.lstsq(squared_gram(w), b, cond=1e-12)[0]
     return gains
+
+
+def signed_pair_gains(matrix: ArrayLike) -> Array:
+    r"""Smallest gains on the signed pair frame for which ``W diag(g) W^T`` equals a matrix.
+
+    With :math:`\lambda_i = \frac2n (S_{ii} - \mathrm{tr} S / 2n)` the axes take :math:`\lambda_i`, the sums
+    :math:`(\lambda_i + \lambda_j)/2 + S_{ij}` and the differences :math:`(\lambda_i + \lambda_j)/2 - S_{ij}`.
+
+    Parameters
+    ----------
+    matrix : array (n, n)
+        Symmetric.
+
+    Returns
+    -------
+    ndarray (n ** 2,)
+
+    Notes
+    -----
+    Time and memory ``O(n^2)``, where the general pseudo-inverse takes ``O(n^6)``.
+
+    Examples
+    --------
+    >>> from neuroai.whitening.frames import signed_pair_frame
+    >>> s, w = np.array([[1.0, 0.5], [0.5, 3.0]]), signed_pair_frame(2)
+    >>> np.allclose((w * signed_pair_gains(s)) @ w.T, s)
+    True
+    """
+    s = _square(matrix)
+    n = s.shape[0]
+    level = 2 / n * (np.diag(s) - np.trace(s) / (2 * n))
+    first, second = np.triu_indices(n, 1)
+    shared = 0.5 * (level[first] + level[second])
+    return np.concatenate([level, shared + s[first, second], shared - s[first, second]])
 
 
 def objective(covariance: ArrayLike, frame: ArrayLike, gains: ArrayLike, leak: float = 1.0) -> float:

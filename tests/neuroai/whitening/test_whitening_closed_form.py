@@ -172,3 +172,12 @@ def test_errors_name_what_was_found() -> None:
         frames.coherence(np.zeros((2, 3)))
     with pytest.raises(ConfigError, match="span"):
         frames.parseval(np.ones((3, 4)))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+def test_signed_pair_gains_are_the_pseudo_inverse(n: int) -> None:
+    c = covariance(n, n) - 0.5 * np.eye(n)
+    w = frames.signed_pair_frame(n)
+    b = np.einsum("ik,ij,jk->k", w, c, w)
+    expected = np.linalg.pinv(gains.squared_gram(w), hermitian=True, rcond=1e-10) @ b
+    np.testing.assert_allclose(gains.signed_pair_gains(c), expected, atol=1e-9)
