@@ -152,7 +152,7 @@ def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
     manifest = {}
     for path in sorted(folder.iterdir()):
         _flush(path)
-        manifest[path.name] = {"bytes": path.stat().st_size, "sha256": _digest(path)}
+        manifest[path.name] = _entry(path)
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     _flush(folder / _MANIFEST)
     _flush(folder)
@@ -164,7 +164,7 @@ def _read(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{_MANIFEST} does not name {_STATE}")
     for name, entry in manifest.items():
         path = folder / name
-        if path.parent != folder or path.stat().st_size != entry["bytes"] or _digest(path) != entry["sha256"]:
+        if path.parent != folder or entry != _entry(path):
             raise CheckpointError(f"{name} does not match its checksum")
     content = json.loads((folder / _STATE).read_text(encoding="utf-8"))
     if content.get("format") != _FORMAT:
@@ -174,12 +174,13 @@ def _read(folder: Path) -> Checkpoint:
     return Checkpoint(int(content["step"]), tensors, content["state"])
 
 
-def _digest(path: Path) -> str:
+def _entry(path: Path) -> dict[str, Any]:
+    """Line of a manifest: size and checksum of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    return digest.hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
 
 
 def _flush(path: Path) -> None:

@@ -185,12 +185,12 @@ def train(
             run.loss_sum += value.detach().double()
             if run.step % per_epoch == 0:
                 run.end_epoch(per_epoch, _score(wrapped, evaluate))
-            finished = run.finished(per_epoch)
-            if run.due(per_epoch) or finished or interrupted.is_set():
+            finished, stop = run.finished(per_epoch), interrupted.is_set()
+            if run.due(per_epoch) or finished or stop:
                 run.save()
             if progress is not None:
                 progress("train", last if finished else run.step, last)
-            if interrupted.is_set() and not finished:
+            if stop and not finished:
                 raise InterruptedRunError(
                     f"stopped at step {run.step} of {last} on request; "
                     + (f"run again with {folder} to resume" if folder else "no checkpoint folder was given")
