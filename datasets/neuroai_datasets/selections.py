@@ -92,7 +92,7 @@ def resolve_selection(
             raise CardError(
                 f"{where}: there is no selection {name!r}{nearest(name, selections)}; selections: {offered}"
             )
-    chosen: dict[str, str] = Field(default_factory=dict)
+    chosen: dict[str, str] = {}
     for name, selection in selections.items():
         value = asked.get(name)
         text = selection.default if value is None else str(value)

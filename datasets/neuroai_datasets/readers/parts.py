@@ -1,0 +1,83 @@
+"""Several lazy two-dimensional arrays seen as one, and choices found in a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DamagedFileError
+
+_SUBJECT = re.compile(r"^(?:subj|sub-|S)0*(\d+)$")
+
+
+class Stacked:
+    """Sources (rows, columns) one below the other (``axis=0``) or side by side (``axis=1``), read lazily.
+
+    Parameters
+    ----------
+    parts : sequence
+        Each has ``shape``, ``dtype`` and ``part[rows, columns]`` with slices.
+    axis : {0, 1}
+        Along which they follow each other; the other length must agree.
+    where : str
+        For messages.
+    """
+
+    def __init__(self, parts: Sequence[Any], axis: int, where: str | Path) -> None:
+        other = {int(part.shape[1 - axis]) for part in parts if len(part.shape) == 2}
+        if not parts or len(other) != 1 or any(len(part.shape) != 2 for part in parts):
+            shapes = ", ".join(str(tuple(part.shape)) for part in parts[:8])
+            raise DamagedFileError(
+                f"{where}: arrays of shapes {shapes} do not fit together along axis {axis}"
+            )
+        self._parts = list(parts)
+        self._axis = axis
+        self._starts = np.concatenate([[0], np.cumsum([int(part.shape[axis]) for part in parts])])
+        shape = [int(parts[0].shape[0]), int(parts[0].shape[1])]
+        shape[axis] = int(self._starts[-1])
+        self.shape = (shape[0], shape[1])
+        self.dtype = np.result_type(*(np.dtype(part.dtype) for part in parts))
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        bounds = [rows.indices(self.shape[0]), columns.indices(self.shape[1])]
+        start, stop, _ = bounds[self._axis]
+        blocks = []
+        for part, first, last in zip(self._parts, self._starts[:-1], self._starts[1:], strict=True):
+            low, high = max(start, int(first)), min(stop, int(last))
+            if low >= high:
+                continue
+            wanted = [slice(*bounds[0]), slice(*bounds[1])]
+            wanted[self._axis] = slice(low - int(first), high - int(first))
+            blocks.append(np.asarray(part[tuple(wanted)]))
+        if not blocks:
+            lengths = [len(range(*bound)) for bound in bounds]
+            return np.empty(lengths, dtype=self.dtype)
+        joined: NDArray[Any] = np.concatenate(blocks, axis=self._axis)
+        return joined.astype(self.dtype, copy=False)
+
+
+class FirstRows:
+    """The first ``n`` rows of a lazy array."""
+
+    def __init__(self, source: Any, n: int) -> None:
+        self._source = source
+        self.shape = (min(n, int(source.shape[0])), int(source.shape[1]))
+        self.dtype = np.dtype(source.dtype)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        return np.asarray(self._source[slice(*rows.indices(self.shape[0])), columns])
+
+
+def subject_folders(root: Path) -> dict[str, Path]:
+    """Return the folders ``subj01``, ``sub-01`` or ``S01`` directly in ``root`` by number without zeros."""
+    if not root.is_dir():
+        return {}
+    found = ((_SUBJECT.match(path.name), path) for path in sorted(root.iterdir()) if path.is_dir())
+    return {match[1]: path for match, path in found if match is not None}
