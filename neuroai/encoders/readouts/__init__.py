@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neuroai.encoders.readouts.attention import AttentionReadout
+    from neuroai.encoders.readouts.base import Readout
     from neuroai.encoders.readouts.factorised import FactorisedReadout
     from neuroai.encoders.readouts.gaussian import GaussianReadout
     from neuroai.encoders.readouts.pca_ridge import PCARidgeReadout
-    from neuroai.encoders.readouts.ridge import RidgeReadout
-
-    from neuroai.encoders.readouts.base import Readout
     from neuroai.encoders.readouts.registry import READOUTS, make_readout
+    from neuroai.encoders.readouts.ridge import RidgeReadout
 
 _PLACES = {
     "READOUTS": "registry",

@@ -41,7 +41,8 @@ class Readout(BaseEstimator, ABC):
     of held-out training rows with the responses.
 
     A subclass sets ``name`` and ``fitted_arrays`` and writes :meth:`_fit_maps` and :meth:`_predict_maps`; it
-    keeps everything that predictions need in attributes named by ``fitted_arrays`` (None is allowed) and its options in ``__init__`` arguments of the same name, as scikit-learn asks.
+    keeps everything that predictions need in attributes named by ``fitted_arrays`` (None is allowed), and its
+    options in ``__init__`` arguments of the same name, as scikit-learn asks.
 
     Attributes
     ----------
@@ -191,7 +192,11 @@ class Readout(BaseEstimator, ABC):
 
     def _keep(self, name: str, tensor: Tensor | None) -> None:
         """Set a fitted array, as numpy when the readout was fitted on numpy."""
-        setattr(self, name, tensor.cpu().numpy() if tensor is not None and self._numpy else tensor)
+        setattr(self, name, None if tensor is None else self._native(tensor))
+
+    def _native(self, tensor: Tensor) -> Array:
+        """Return a tensor as numpy when the readout was fitted on numpy."""
+        return tensor.cpu().numpy() if self._numpy else tensor
 
     def _fitted(self, name: str, like: Tensor) -> Tensor:
         """Return a fitted array as a tensor of the device and dtype of ``like``."""
@@ -202,6 +207,11 @@ class Readout(BaseEstimator, ABC):
             raise NotFittedError(
                 f"This {type(self).__name__} is not fitted; call fit(features, responses) first."
             )
+
+    def _check_single(self) -> None:
+        self._check_fitted()
+        if self.layers_ is not None:
+            raise AttributeError("this readout was fitted on layers; ask each of layers_ instead")
 
     def _predict_checked(self, maps: Tensor) -> Tensor:
         if tuple(maps.shape[1:]) != self.map_shape_:
