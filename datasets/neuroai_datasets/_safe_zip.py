@@ -1,8 +1,10 @@
 """Zip archives: members judged by their declared sizes and names before anything is unpacked."""
 
+import os
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from neuroai_datasets.errors import DamagedFileError, UnsafeFileError
 
@@ -14,7 +16,7 @@ MAX_MEMBERS = 200_000
 class SafeZip:
     """A zip archive that was examined: ``names`` and ``read(name)``.
 
-    It is opened anew for each read, so it may cross a fork.
+    It is opened once a process, so it may cross a fork.
     """
 
     def __init__(self, path: str | Path, max_bytes: int | None) -> None:
@@ -22,6 +24,7 @@ class SafeZip:
         if not self.path.is_file():
             raise DamagedFileError(f"{self.path}: no such file")
         self._sizes: dict[str, int] = {}
+        self._opened: tuple[int, zipfile.ZipFile] | None = None
         try:
             with zipfile.ZipFile(self.path) as archive:
                 members = archive.infolist()
@@ -62,13 +65,22 @@ class SafeZip:
         if mode and not (stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0):
             raise UnsafeFileError(f"{self.path}: member {member.filename!r} is a link or a device")
 
+    def _archive(self) -> zipfile.ZipFile:
+        """The archive, opened once a process: parsing the directory for every member is quadratic."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), zipfile.ZipFile(self.path))
+        return self._opened[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
     def read(self, name: str) -> bytes:
         """The bytes of one member, at most as many as it declares, its CRC-32 checked."""
         if name not in self._sizes:
             raise DamagedFileError(f"{self.path}: no member {name!r}")
         declared = self._sizes[name]
         try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(name) as stream:
+            with self._archive().open(name) as stream:
                 data = stream.read(declared + 1)
         except Exception as error:  # zlib.error, BadZipFile, EOFError, NotImplementedError, RuntimeError, ...
             raise DamagedFileError(f"{self.path}: {name}: cannot be unpacked ({error})") from None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroai_datasets.errors import CardError, DatasetUnavailableError
-from neuroai_datasets.locations import data_folders
 from neuroai_datasets.selections import nearest, resolve_selection
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ OWN_SUFFIXES = (".h5", ".nc")
 
 
 def load(name_or_path: str | Path, **selection: object) -> Recording:
-    """Open a recording.
+    r"""Open a recording.
 
     Parameters
     ----------
@@ -53,15 +51,16 @@ def load(name_or_path: str | Path, **selection: object) -> Recording:
     >>> import tempfile, numpy as np
     >>> folder = Path(tempfile.mkdtemp())
     >>> np.save(folder / "counts.npy", np.arange(12.0).reshape(4, 3))
-    >>> _ = (folder / "recording.toml").write_text('name = "mine"\\nresponses = "counts.npy"\\n')
+    >>> _ = (folder / "recording.toml").write_text('name = "mine"\nresponses = "counts.npy"\n')
     >>> load(folder).responses.shape
     (4, 3)
     """
+    from neuroai_datasets.catalogue import list_datasets
     from neuroai_datasets.readers import detect_reader, get_reader
     from neuroai_datasets.recording import Recording
 
     text = str(name_or_path)
-    if isinstance(name_or_path, str) and is_catalogue_name(text):
+    if isinstance(name_or_path, str) and text in {listing.name for listing in list_datasets()}:
         return load_catalogued(text, selection)
     path = Path(name_or_path).expanduser()
     if not path.exists():
@@ -73,8 +72,9 @@ def load(name_or_path: str | Path, **selection: object) -> Recording:
     reader = detect_reader(path)
     if reader is None:
         raise DatasetUnavailableError(
-            f"{path}: no recording found. Expected a folder with recording.toml, a BIDS folder, a known public "
-            "layout, or a file .nwb, .nii, .nii.gz or .h5. For your own arrays write a recording.toml beside them"
+            f"{path}: no recording found. Expected a folder with recording.toml, a BIDS folder, a known "
+            "public layout, or a file .nwb, .nii, .nii.gz or .h5. For your own arrays write a recording.toml "
+            "beside them"
         )
     return get_reader(reader).read(path, **selection)
 
@@ -85,20 +85,21 @@ def load_catalogued(name: str, selection: Mapping[str, object]) -> Recording:
     Parameters
     ----------
     name : str
-        As in `catalogue_names`.
+        As in `neuroai_datasets.catalogue.list_datasets`.
     selection : mapping
         Choices; the card's defaults complete them.
 
     Raises
     ------
     DatasetUnavailableError
-        If its folder is in none of the places searched; the message says how to obtain it.
+        If it is in none of the places searched; the message says how to obtain it.
     """
+    from neuroai_datasets.catalogue import info, require
     from neuroai_datasets.readers import get_reader
     from neuroai_datasets.readers.arrays import read_with_card
 
-    card = catalogue_card(name)
-    folder = find_folder(card)
+    card = info(name)
+    folder = require(name)
     if card.recording is not None:
         chosen = resolve_selection(card.selections, selection, name)
         recording = read_with_card(folder, card.recording, chosen)
@@ -122,54 +123,10 @@ def describe(recording: Recording, card: CatalogueCard) -> Recording:
     return replace(recording, tree=tree)
 
 
-def catalogue_names() -> list[str]:
-    """Return the names of the data sets in the catalogue, sorted."""
-    folder = resources.files("neuroai_datasets") / "catalogue"
-    return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
-
-
-def is_catalogue_name(text: str) -> bool:
-    """Whether `text` is the name of a data set in the catalogue."""
-    return text in catalogue_names()
-
-
-def catalogue_card(name: str) -> CatalogueCard:
-    """Return the card of the data set `name`.
-
-    Raises
-    ------
-    DatasetUnavailableError
-        If there is none of that name.
-    """
-    from neuroai_datasets.cards import read_catalogue_card
-
-    if not is_catalogue_name(name):
-        raise DatasetUnavailableError(_nothing_there(name))
-    with resources.as_file(resources.files("neuroai_datasets") / "catalogue" / f"{name}.toml") as path:
-        return read_catalogue_card(path)
-
-
-def find_folder(card: CatalogueCard) -> Path:
-    """Return the folder of a data set on this machine.
-
-    Raises
-    ------
-    DatasetUnavailableError
-        If it is in none of the places searched.
-    """
-    places = [folder / (card.folder or card.name) for folder in data_folders()]
-    for place in places:
-        if place.is_dir():
-            return place
-    fetch = f"Fetch it with: neuroai data fetch {card.name}. " if card.fetcher else ""
-    raise DatasetUnavailableError(
-        f"{card.name} is not on this machine (looked in {', '.join(str(p) for p in places)}). {fetch}"
-        f"{card.how_to_obtain} Then set NEUROAI_DATA to the folder that holds {card.folder or card.name}/"
-    )
-
-
 def _nothing_there(text: str) -> str:
-    names = catalogue_names()
+    from neuroai_datasets.catalogue import list_datasets
+
+    names = [listing.name for listing in list_datasets()]
     return (
         f"{text!r} is neither a data set of the catalogue{nearest(text, names)} nor a file or folder; "
         f"data sets: {', '.join(names)}"

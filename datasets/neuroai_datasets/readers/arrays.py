@@ -201,7 +201,8 @@ def _stimulus(folder: _Folder, trials: _Trials) -> Stimulus | None:
     if len(index) != n or (n and not -1 <= index.min() <= index.max() < len(stimulus)):
         raise DataError(
             f"{folder.path}: stimulus.index has {len(index)} entries from {index.min(initial=0)} to "
-            f"{index.max(initial=0)}; expected {n} entries below {len(stimulus)} (first = 1 if it counts from 1)"
+            f"{index.max(initial=0)}; expected {n} entries below {len(stimulus)} "
+            "(first = 1 if it counts from 1)"
         )
     path = locate(folder.path, source.file, folder.chosen)
     if source.merge_identical and folder.card.period is None and (path.is_dir() or path.suffix == ".zip"):
@@ -225,7 +226,8 @@ def _narrow(folder: _Folder, trials: _Trials) -> None:
     if trials.index is None or trials.repeats is not None or trials.runs is not None:
         raise CardError(f"{folder.path}: average_presentations needs a stimulus, and no repeats and no runs")
     mean, repeats, shown = average_presentations(trials.responses, trials.index)
-    trials.responses, trials.repeats, trials.index, trials.times = mean, repeats, shown, None
+    trials.responses, trials.repeats, trials.times = mean, repeats, None
+    trials.index = shown
 
 
 def _rois(folder: _Folder, n_targets: int) -> dict[str, npt.NDArray[np.bool_]]:
@@ -336,7 +338,7 @@ def split_trains(times: Array, ends: Indices, where: str) -> list[Array]:
         raise DataError(
             f"{where}: unit ends should rise to {len(times)} (the number of spikes), found {last}"
         )
-    return [part for part in np.split(times, ends)[: len(ends)]]
+    return np.split(times, ends)[: len(ends)]
 
 
 def _indices(values: Array, first: int, what: str) -> Indices:

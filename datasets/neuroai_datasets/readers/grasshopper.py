@@ -32,7 +32,8 @@ def read(path: Path) -> Recording:
         or any(c.dtype.kind != "f" for c in (*times.values(), *sound.values()))
     ):
         raise DataError(
-            f"{path}: {SPIKES} has {len(times)} columns and {SOUND} has {len(sound)}; expected 1 and 2, of numbers"
+            f"{path}: {SPIKES} has {len(times)} columns and {SOUND} has {len(sound)}; "
+            "expected 1 and 2, of numbers"
         )
     clock = to_seconds(sound["0"], "us")
     return Recording.from_spikes(

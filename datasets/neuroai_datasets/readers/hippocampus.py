@@ -90,7 +90,8 @@ def read_tracking(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.f
         )
     if (len(content) - start) % RECORD.itemsize or len(content) == start:
         raise DamagedFileError(
-            f"{path}: {len(content) - start} bytes after the header, expected records of {RECORD.itemsize} bytes"
+            f"{path}: {len(content) - start} bytes after the header, "
+            f"expected records of {RECORD.itemsize} bytes"
         )
     records = np.frombuffer(content, RECORD, offset=start)
     xy = np.stack([records["x"], records["y"]], axis=1).astype(np.float64)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from neuroai_datasets.errors import DamagedFileError, DataError, UnsafeFileError
 from neuroai_datasets.readers.grouped import without_responses
 from neuroai_datasets.safe import read_bytes
+from neuroai_datasets.selections import Selection, resolve_selection
 from neuroai_datasets.stimulus import ArrayStimulus
 
 if TYPE_CHECKING:
@@ -23,21 +24,44 @@ LARGEST = 1 << 30
 
 
 def detect(path: Path) -> bool:
-    """Whether `path` holds one IDX file of pictures and one of labels."""
-    return path.is_dir() and all(len(list(path.glob(p))) == 1 for p in ("*idx3-ubyte*", "*idx1-ubyte*"))
+    """Whether `path` holds IDX files of pictures."""
+    return path.is_dir() and bool(_parts(path))
 
 
-def read(path: Path) -> Recording:
-    """Read pictures as the stimulus and labels as the group ``/labels``; there are no responses."""
+def read(path: Path, **selection: object) -> Recording:
+    """Read pictures as the stimulus and labels as the group ``/labels``; there are no responses.
+
+    Parameters
+    ----------
+    path : Path
+        A folder with ``NAME-images-idx3-ubyte[.gz]`` and ``NAME-labels-idx1-ubyte[.gz]``.
+    **selection
+        ``part=NAME``, e.g. "train" or "t10k"; may be left out where there is one.
+    """
     import xarray as xr
 
-    (pictures,), (labels,) = path.glob("*idx3-ubyte*"), path.glob("*idx1-ubyte*")
+    parts = _parts(path)
+    if not parts:
+        raise DataError(f"{path}: no pair NAME-images-idx3-ubyte[.gz], NAME-labels-idx1-ubyte[.gz]")
+    offered = Selection(choices=list(parts), default=next(iter(parts)) if len(parts) == 1 else None)
+    part = resolve_selection({"part": offered}, selection, path.name)["part"]
+    pictures, labels = parts[part]
     shown, names = read_idx(pictures), read_idx(labels)
     if shown.ndim != 3 or names.shape != shown.shape[:1]:
         raise DataError(f"{path}: pictures {shown.shape} and labels {names.shape} do not fit each other")
     table = xr.Dataset({"label": ("stimulus", names.astype(np.int64))})
     attrs = {"modality": "behaviour", "provenance": [f"IDX {pictures.name}, {labels.name}"]}
     return without_responses(path.name, {"/labels": table}, ArrayStimulus(shown), attrs)
+
+
+def _parts(path: Path) -> dict[str, tuple[Path, Path]]:
+    """Return pictures and labels by the name they share."""
+    found = {}
+    for pictures in sorted(path.glob("*-images-idx3-ubyte*")):
+        labels = path / pictures.name.replace("-images-idx3-", "-labels-idx1-")
+        if labels.is_file():
+            found[pictures.name.partition("-images-")[0]] = (pictures, labels)
+    return found
 
 
 def read_idx(path: Path) -> npt.NDArray[Any]:

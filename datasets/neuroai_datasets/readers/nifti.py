@@ -183,23 +183,25 @@ def same_space(first: NiftiFile, other: NiftiFile) -> None:
     """
     if first.shape[:3] != other.shape[:3]:
         raise DataError(
-            f"{other.path}: {other.shape[:3]} voxels, but {first.path} has {first.shape[:3]}: resample one of them"
+            f"{other.path}: {other.shape[:3]} voxels, but {first.path} has {first.shape[:3]}: "
+            "resample one of them"
         )
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in first.shape[:3]], [1])).reshape(4, -1)
     apart = float(np.abs((first.affine - other.affine)[:3] @ corners).max())
     if not apart <= SAME_AFFINE:
         raise DataError(
             f"{other.path}: voxels lie up to {apart:g} mm from those of {first.path} (orientation "
-            f"{orientation(other.affine)} against {orientation(first.affine)}); at most {SAME_AFFINE:g} mm is "
-            "accepted: resample one of them"
+            f"{orientation(other.affine)} against {orientation(first.affine)}); at most {SAME_AFFINE:g} mm "
+            "is accepted: resample one of them"
         )
 
 
 def orientation(affine: npt.NDArray[np.float64]) -> str:
     """Return the directions of the three axes, e.g. ``"RAS"``."""
-    from nibabel.orientations import aff2axcodes
+    from nibabel import orientations
 
-    return "".join(str(code) for code in aff2axcodes(affine))
+    codes: tuple[object, ...] = orientations.aff2axcodes(affine)  # type: ignore[no-untyped-call]
+    return "".join(str(code) for code in codes)
 
 
 def voxel_coordinates(mask: Bools, affine: npt.NDArray[np.float64]) -> dict[str, Any]:

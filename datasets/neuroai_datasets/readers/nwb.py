@@ -33,8 +33,12 @@ _SKIPPED_COLUMNS = ("id", "start_time", "stop_time", "timeseries")
 
 
 def detect(path: Path) -> bool:
-    """Whether `path` is a ``.nwb`` file."""
-    return path.is_file() and path.suffix.lower() == ".nwb"
+    """Whether `path` is a ``.nwb`` file, or a folder that holds one."""
+    return (path.is_file() and path.suffix.lower() == ".nwb") or len(_files(path)) == 1
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.nwb")) if path.is_dir() else []
 
 
 def read(path: Path, *, repair: object = "none", **unknown: object) -> Recording:
@@ -43,7 +47,7 @@ def read(path: Path, *, repair: object = "none", **unknown: object) -> Recording
     Parameters
     ----------
     path : Path
-        The ``.nwb`` file.
+        The ``.nwb`` file, or a folder that holds one.
     repair : "none" or "sort"
         Whether unsorted spike times are sorted (recorded in ``attrs["repairs"]``) or refused.
 
@@ -74,6 +78,10 @@ def read(path: Path, *, repair: object = "none", **unknown: object) -> Recording
         )
     if repair not in ("none", "sort"):
         raise CardError(f"{path}: repair={repair!r} does not exist; choices: none, sort")
+    if path.is_dir():
+        if len(_files(path)) != 1:
+            raise CardError(f"{path}: {len(_files(path))} .nwb files in it; load one by its path")
+        path = _files(path)[0]
     notes: list[str] = []
     with open_hdf5(path) as file:
         if "units/spike_times" not in file:

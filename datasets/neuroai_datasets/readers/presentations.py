@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.int64]
 
 
-def average_presentations(responses: Floats, stimulus: npt.ArrayLike) -> tuple[Floats, Floats, Indices]:
+def average_presentations(
+    responses: npt.NDArray[Any], stimulus: npt.ArrayLike
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Indices]:
     """Gather rows that show the same stimulus.
 
     Parameters

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from neuroai_datasets.errors import DataError
 from neuroai_datasets.readers.grouped import with_sample_coords
@@ -66,13 +67,18 @@ def read(path: Path, **selection: object) -> Recording:
     trial = np.repeat(np.arange(n_trials), per_row)
     left, right = content["contrast_left"], content["contrast_right"]
     kinds = [f"left {a:g}, right {b:g}" for a, b in zip(left.tolist(), right.tolist(), strict=True)]
-    events = {"onset": np.zeros(n_trials), "duration": np.full(n_trials, n_bins * BIN), "trial_type": kinds}
+    events: dict[str, npt.ArrayLike] = {
+        "onset": np.zeros(n_trials),
+        "duration": np.full(n_trials, n_bins * BIN),
+        "trial_type": kinds,
+        "run": np.arange(n_trials),
+    }
     recording = Recording.from_arrays(
         spikes.transpose(0, 2, 1).reshape(-1, n_units) if series else spikes.sum(axis=2, dtype=np.int64),
         name=path.name,
         period=BIN if series else None,
         runs=trial if series else None,
-        events={**events, "run": np.arange(n_trials)} if series else None,
+        events=events if series else None,
         attrs={
             "modality": "spikes",
             "subject": str(content["mouse"]),
