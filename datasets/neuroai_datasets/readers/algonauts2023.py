@@ -106,11 +106,6 @@ def read(path: Path, **selection: object) -> Recording:
     )
 
 
-def training_images(path: Path, subject: str = "1") -> list[Path]:
-    """Return the training pictures of a subject in row order."""
-    return _images(_subjects(path)[subject] / "training_split" / "training_images", None)
-
-
 def held_out_images(path: Path, subject: str = "1") -> ImageFolder:
     """Return the pictures whose responses the challenge keeps, in the order of their numbers."""
     folder = _subjects(path).get(subject)

@@ -44,22 +44,39 @@ class Stacked:
         self.dtype = np.result_type(*(np.dtype(part.dtype) for part in parts))
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
-        bounds = [rows.indices(self.shape[0]), columns.indices(self.shape[1])]
+        bounds = [contiguous(part, n) for part, n in zip(both_axes(key), self.shape, strict=True)]
         start, stop, _ = bounds[self._axis]
         blocks = []
         for part, first, last in zip(self._parts, self._starts[:-1], self._starts[1:], strict=True):
             low, high = max(start, int(first)), min(stop, int(last))
-            if low >= high:
-                continue
-            wanted = [slice(*bounds[0]), slice(*bounds[1])]
-            wanted[self._axis] = slice(low - int(first), high - int(first))
-            blocks.append(np.asarray(part[tuple(wanted)]))
+            if low < high:
+                wanted = [slice(bound[0], bound[1]) for bound in bounds]
+                wanted[self._axis] = slice(low - int(first), high - int(first))
+                blocks.append(np.asarray(part[tuple(wanted)]))
         if not blocks:
-            lengths = [len(range(*bound)) for bound in bounds]
-            return np.empty(lengths, dtype=self.dtype)
+            blocks = [np.empty([bound[1] - bound[0] for bound in bounds], dtype=self.dtype)]
         joined: NDArray[Any] = np.concatenate(blocks, axis=self._axis)
-        return joined.astype(self.dtype, copy=False)
+        return joined.astype(self.dtype, copy=False)[bounds[0][2], bounds[1][2]]
+
+
+def both_axes(key: Any) -> tuple[slice, slice]:
+    """Return the slices of rows and of columns that a key stands for."""
+    rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+    return rows, columns
+
+
+def contiguous(part: slice, length: int) -> tuple[int, int, slice]:
+    """Return the range to read without gaps, and the slice of it that was asked for.
+
+    Examples
+    --------
+    >>> contiguous(slice(None, None, -3), 8)
+    (1, 8, slice(None, None, -3))
+    """
+    wanted = range(length)[part]
+    if not len(wanted):
+        return 0, 0, slice(None)
+    return min(wanted), max(wanted) + 1, slice(None, None, wanted.step)
 
 
 class FirstRows:
@@ -71,8 +88,9 @@ class FirstRows:
         self.dtype = np.dtype(source.dtype)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
-        return np.asarray(self._source[slice(*rows.indices(self.shape[0])), columns])
+        rows, columns = both_axes(key)
+        start, stop, take = contiguous(rows, self.shape[0])
+        return np.asarray(self._source[start:stop, columns])[take]
 
 
 def subject_folders(root: Path) -> dict[str, Path]:

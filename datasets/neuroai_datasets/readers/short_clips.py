@@ -135,7 +135,7 @@ def surface_mapper(path: Path, subject: str = "1", name: str = "voxel_to_fsavera
         np.asarray(_numbers(file[f"{name}_{piece}"], 1, file_path)[:])
         for piece in ("data", "indices", "indptr", "shape")
     )
-    if shape.shape != (2,) or shape.dtype.kind not in "iu" or not (0 < shape).all():
+    if shape.shape != (2,) or shape.dtype.kind not in "iu" or not (shape > 0).all():
         raise DamagedFileError(
             f"{file_path}: {name}_shape is {shape.tolist()[:4]}, expected rows and columns"
         )

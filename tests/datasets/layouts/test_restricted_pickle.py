@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from neuroai_datasets.errors import DamagedFileError, DataError, UnsafeFileError
 from neuroai_datasets.restricted_pickle import read_label_names
 
