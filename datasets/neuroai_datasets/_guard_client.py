@@ -1,6 +1,7 @@
 """The parent's side of the guard: one reusable child, killed when its time is up and started anew."""
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -70,7 +71,14 @@ class Worker:
             self._kill()
 
     def _ready(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+        if self._process is not None and self._owner != os.getpid():
+            # Inherited through a fork: the child belongs to the parent process, only the pipes are let go.
+            self._process.returncode = 0
+            self._close_pipes(self._process)
+            self._process = None
+        if self._process is not None and self._process.poll() is not None:
+            self._kill()
+        if self._process is None:
             environment = {k: v for k, v in os.environ.items() if not k.startswith("HDF5_PLUGIN")}
             # "::" turns HDF5's loading of plug-ins off.
             environment |= {"HDF5_PLUGIN_PRELOAD": "::", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -92,13 +100,16 @@ class Worker:
             return None
         process.kill()
         code = process.wait()
+        self._close_pipes(process)
+        return code
+
+    @staticmethod
+    def _close_pipes(process: subprocess.Popen[bytes]) -> None:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                try:
+                # What was not yet sent is of no use to a child that is gone.
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    continue
-        return code
 
     def _receive_sized(self, process: subprocess.Popen[bytes], deadline: float) -> bytes:
         return self._receive(process, struct.unpack("<q", self._receive(process, 8, deadline))[0], deadline)
@@ -120,6 +131,9 @@ class Worker:
 
 
 worker = Worker()
+if hasattr(os, "register_at_fork"):
+    # Another thread may have held the lock at the moment of the fork.
+    os.register_at_fork(after_in_child=lambda: setattr(worker, "_lock", threading.Lock()))
 atexit.register(worker.close)
 
 

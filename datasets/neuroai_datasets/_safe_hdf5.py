@@ -126,8 +126,10 @@ class Hdf5File(Mapping[str, Hdf5Dataset]):
         handler = _guard_hdf5.examine if payload["op"] == "examine" else _guard_hdf5.read
         try:
             return handler(payload, blobs), blobs
-        except (OSError, RuntimeError, KeyError) as error:
-            raise DamagedFileError(f"{self.path}: {error}") from error
+        except DataError as error:
+            raise type(error)(f"{self.path}: {error}") from None
+        except Exception as error:  # h5py raises OSError, RuntimeError, KeyError, ... on damaged files
+            raise DamagedFileError(f"{self.path}: {type(error).__name__}: {error}") from error
 
     def _resolve_links(self) -> None:
         for name, target in self._links.items():

@@ -50,6 +50,8 @@ def decode_image(data: bytes, *, what: str = "image") -> npt.NDArray[Any]:
                 return np.asarray(picture.convert("L" if grey else "RGB"))
     except UnsafeFileError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UnsafeFileError(f"{what}: declares more than {MAX_PIXELS} pixels ({error})") from None
     except (
         Exception
     ) as error:  # Pillow raises OSError, SyntaxError, struct.error, ValueError, ... on damaged pictures

@@ -1,4 +1,4 @@
-"""Mutated files of every foreign format: refused with a DataError or read; no crash, hang or foreign exception."""
+"""Mutated foreign files are read or refused with a DataError: no crash, hang or other exception."""
 
 import gzip
 import io
