@@ -1,26 +1,20 @@
 """Runs: what each command does, as one public function of the same name and keywords.
 
-Everything is imported on first use, so that ``neuroai --help`` stays quick.
+``neuroai.encode``, ``neuroai.compare``, ``neuroai.demo`` and ``neuroai.doctor`` are the functions
+``encode``, ``compare``, ``demo`` and ``doctor`` of the modules of those names. Everything is imported
+on first use, so that ``neuroai --help`` stays quick.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neuroai.runs.compare import compare as compare
     from neuroai.runs.config import EncodeConfig as EncodeConfig
-    from neuroai.runs.demo import demo as demo
     from neuroai.runs.directory import Run as Run
     from neuroai.runs.directory import open_run as open_run
-    from neuroai.runs.doctor import doctor as doctor
-    from neuroai.runs.encode import encode as encode
     from neuroai.runs.reporting import report as report
 
 _WHERE = {
-    "encode": "neuroai.runs.encode",
-    "compare": "neuroai.runs.compare",
-    "demo": "neuroai.runs.demo",
-    "doctor": "neuroai.runs.doctor",
     "report": "neuroai.runs.reporting",
     "open_run": "neuroai.runs.directory",
     "Run": "neuroai.runs.directory",

@@ -3,9 +3,10 @@
 import difflib
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class EncodeConfig:
         ``NAME[:key=value,...]``, for example ``ridge`` or ``attention:queries=vertex``.
     delays : tuple of int
         Lags in samples, for series; empty means none.
+    smooth : float
+        Standard deviation, in pixels, of a Gaussian blur of stimuli that are features themselves.
     cv : str
         ``auto``, ``runs``, ``stimulus[:k]``, ``blocked[:k]``, ``holdout[:fraction]`` or a number of folds.
     alphas : tuple of float
@@ -74,6 +77,7 @@ class EncodeConfig:
     features: tuple[str, ...] = ()
     readout: str = "ridge"
     delays: tuple[int, ...] = ()
+    smooth: float = 0.0
     cv: str = "auto"
     alphas: tuple[float, ...] = ()
     score: str = "joined"
@@ -103,10 +107,6 @@ class EncodeConfig:
         text = json.dumps(table, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def with_defaults(self, **defaults: Any) -> "EncodeConfig":
-        """Fill in options that were left open."""
-        return replace(self, **{key: _PARSERS[key](value) for key, value in defaults.items()})
-
 
 _PARSERS: dict[str, Any] = {
     "recording": lambda value: str(value),
@@ -114,6 +114,7 @@ _PARSERS: dict[str, Any] = {
     "features": as_names,
     "readout": as_readout,
     "delays": as_integers,
+    "smooth": lambda value: _blur(value),
     "cv": as_cv,
     "alphas": as_alphas,
     "score": one_of("joined", "fold"),
@@ -130,7 +131,7 @@ def resolve(
     flags: Mapping[str, Any],
     *,
     environ: Mapping[str, str] | None = None,
-    file: str | Path | None = None,
+    file: str | os.PathLike[str] | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> tuple[EncodeConfig, dict[str, str]]:
     """Resolve a configuration: card < file < environment < flag.
@@ -187,7 +188,7 @@ def resolve(
     return EncodeConfig(**values), origins
 
 
-def read_config(file: str | Path) -> dict[str, Any]:
+def read_config(file: str | os.PathLike[str]) -> dict[str, Any]:
     """Read options from a TOML file.
 
     Raises
@@ -227,6 +228,13 @@ def _parse(key: str, value: Any, source: str) -> Any:
         raise ConfigError(f"{key} ({source}): {error}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{key} ({source}): cannot use {value!r}: {error}") from error
+
+
+def _blur(value: Any) -> float:
+    width = float(value)
+    if not 0 <= width < 1e4:
+        raise ConfigError(f"found {value!r}, expected a number of pixels of at least 0")
+    return width
 
 
 def _count(value: Any) -> int:

@@ -99,21 +99,10 @@ def write_manifest(root: Path, facts: Mapping[str, Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically: temporary file, fsync, rename."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a text file whole or not at all."""
+    from neuroai_datasets.store import write_atomic
 
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: temporary file, fsync, rename."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomic(path, lambda part: _written(part, text))
 
 
 def to_json(value: Any) -> str:
@@ -203,6 +192,10 @@ def existing(out: Path, digest: str) -> Run | None:
     if run.manifest.get("digest") != digest:
         raise ConfigError(f"{out} holds a run with another configuration; delete it or choose another --out")
     return run
+
+
+def _written(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _prepare(partial: Path, digest: str) -> None:

@@ -1,0 +1,131 @@
+"""Fitting fold by fold, so that what is finished survives an interruption."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroai.runs.config import EncodeConfig
+from neuroai.runs.directory import FOLDS, write_text
+from neuroai.runs.inputs import Inputs
+from neuroai.runs.parsing import split_readout
+
+if TYPE_CHECKING:
+    from neuroai.encoders.readouts.base import Readout
+
+Progress = Callable[[str, int, int], None]
+
+
+def build_readout(config: EncodeConfig, inputs: Inputs) -> "Readout":
+    """Build the readout of a configuration; an option it does not know is an error.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown readout or option.
+    """
+    from neuroai.encoders.readouts.registry import READOUTS, make_readout
+
+    name, options = split_readout(config.readout)
+    known = READOUTS[name]._get_param_names()
+    common: dict[str, Any] = {"seed": config.seed, "random_state": config.seed, "device": config.device}
+    if config.alphas:
+        common["alphas"] = list(config.alphas)
+    if inputs.recording.rois is not None:
+        rois = inputs.recording.rois
+        common["rois"] = {str(roi): np.asarray(rois.sel(roi=roi).values) for roi in rois["roi"].values}
+    return make_readout(name, **{key: value for key, value in common.items() if key in known}, **options)
+
+
+def fit_folds(inputs: Inputs, config: EncodeConfig, partial: Path, progress: Progress) -> NDArray[np.float32]:
+    """Fit every fold that is not finished yet and join the predictions.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Features, responses and folds.
+    config : EncodeConfig
+        Names the readout.
+    partial : Path
+        Directory of the run in preparation.
+    progress : callable
+        Called as ``progress("folds", done, total)`` and by the readout for its own stages.
+
+    Returns
+    -------
+    array of shape (n_samples, n_targets)
+        Prediction of each row by the model that was not fitted to it; NaN for rows never tested.
+    """
+    joined = np.full(inputs.responses.shape, np.nan, dtype=np.float32)
+    total = len(inputs.folds.splits)
+    for number, (train, test) in enumerate(inputs.folds.splits):
+        progress("folds", number, total)
+        prediction = _finished(partial, number, (test.size, inputs.responses.shape[1]))
+        if prediction is None:
+            started = time.perf_counter()
+            readout = _fitted(inputs, config, train, progress, partial / FOLDS / f"{number:04d}")
+            prediction = np.asarray(readout.predict(_rows(inputs, test)), dtype=np.float32)
+            _keep(partial, number, prediction, time.perf_counter() - started)
+        joined[test] = prediction
+    progress("folds", total, total)
+    return joined
+
+
+def fit_all(inputs: Inputs, config: EncodeConfig, partial: Path, progress: Progress) -> "Readout":
+    """Fit the readout to every row, and save it under ``model/``."""
+    rows = np.arange(len(inputs.responses))
+    readout = _fitted(inputs, config, rows, progress, partial / FOLDS / "all")
+    readout.save(partial / "model")
+    return readout
+
+
+def _fitted(
+    inputs: Inputs, config: EncodeConfig, rows: NDArray[np.int64], progress: Progress, checkpoints: Path
+) -> "Readout":
+    readout = build_readout(config, inputs)
+    resumable = "checkpoints" in readout.get_params(deep=False)
+    if resumable:
+        readout.set_params(checkpoints=checkpoints)
+    readout.fit(
+        _rows(inputs, rows), inputs.responses[rows], groups=inputs.folds.groups[rows], progress=progress
+    )
+    # Where the state of the fit lay is no property of the model.
+    return readout.set_params(checkpoints=None) if resumable else readout
+
+
+def _rows(inputs: Inputs, rows: NDArray[np.int64]) -> Any:
+    parts = [maps[rows] for maps in inputs.features]
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _keep(partial: Path, number: int, prediction: NDArray[np.float32], seconds: float) -> None:
+    """Keep a finished fold: the array first, then the note that vouches for it."""
+    from neuroai_datasets.store import write_atomic
+
+    data = np.ascontiguousarray(prediction).tobytes()
+    path = partial / FOLDS / f"{number:04d}.f32"
+    write_atomic(path, lambda part: _write(part, data))
+    digest = hashlib.sha256(data).hexdigest()
+    note = {"shape": list(prediction.shape), "sha256": digest, "seconds": round(seconds, 3)}
+    write_text(path.with_suffix(".json"), json.dumps(note) + "\n")
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _finished(partial: Path, number: int, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    path = partial / FOLDS / f"{number:04d}.f32"
+    note_path = path.with_suffix(".json")
+    if not note_path.is_file():
+        return None
+    note: Mapping[str, Any] = json.loads(note_path.read_text(encoding="utf-8"))
+    data = path.read_bytes()
+    if tuple(note["shape"]) != shape or hashlib.sha256(data).hexdigest() != note["sha256"]:
+        return None
+    return np.frombuffer(data, dtype=np.float32).reshape(shape)
