@@ -43,7 +43,7 @@ def mixture_weights(errors: Tensor, n: int, smallest: float = 0.01) -> Tensor:
 
     References
     ----------
-    Yao, Vehtari, Simpson and Gelman (2018), Bayesian Analysis 13, 917, section 3.4, for Gaussian errors whose
+    Yao, Vehtari, Simpson and Gelman (2018), Bayesian Analysis 13, 917, for Gaussian errors whose
     variance is that of each model.
 
     Examples

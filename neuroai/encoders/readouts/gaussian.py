@@ -67,21 +67,22 @@ class GaussianReadout(Readout):
 
     Notes
     -----
-    Why closed form: sampling a position with a reparametrised gradient (Lurz et al. 2021) needs many images and
-    epochs to move a field; with the 10^2 to 10^4 images of most recordings a search over places, as for
+    Why closed form: sampling a position with a reparametrised gradient (Lurz et al. 2021) needs many images
+    and epochs to move a field; with the 10^2 to 10^4 images of most recordings a search over places, as for
     feature-weighted receptive fields, finds them at once, deterministically. Why coherence: tied weights
     underfit when a field spans features of different kinds; independent ones (plain ridge) ignore that
     neighbouring positions carry alike features.
 
     Time, for K fields, A penalties, m = min(n, max_selection): selection K A (m^3 + 2 m^2 v), then one system
-    of min(n, C q)^3 for each field and penalty in use (q spatial directions of a field). Memory: 64 K v numbers
-    of evidence, and v C h w of coefficients: for 10^5 targets fit blocks of targets, or lower ``grid``.
+    of min(n, C q)^3 for each field and penalty in use (q spatial directions of a field). Memory: 64 K v
+    numbers of evidence, and v C h w of coefficients: for 10^5 targets fit blocks of targets, or lower
+    ``grid``.
 
     References
     ----------
     Lurz et al. (2021), ICLR, "Generalization in data-driven models of primary visual cortex". St-Yves and
-    Naselaris (2018), NeuroImage 180, 188 (feature-weighted receptive fields). Yao, Vehtari, Simpson and Gelman
-    (2018), Bayesian Analysis 13, 917, section 3.4 (pseudo-BMA+).
+    Naselaris (2018), NeuroImage 180, 188 (feature-weighted receptive fields). Yao, Vehtari, Simpson and
+    Gelman (2018), Bayesian Analysis 13, 917 (pseudo-BMA+).
 
     Examples
     --------

@@ -37,7 +37,7 @@ class Field:
         Standard deviation.
     coherence : float
         Distance over which the weights of a channel stay alike; infinity ties them completely, so that the
-        channel is pooled by the field.
+        channel is pooled by the field; 0 leaves them independent.
     """
 
     x: float
@@ -61,10 +61,13 @@ class Field:
         scale = self.profile(positions).sqrt()
         if math.isinf(self.coherence):
             return self.profile(positions)[:, None]
+        if self.coherence == 0:
+            return torch.diag(scale)
         correlation = torch.exp(-torch.cdist(positions, positions).square() / (2 * self.coherence**2))
         variance, directions = torch.linalg.eigh(scale[:, None] * correlation * scale)
         kept = variance > tolerance * variance[-1]
-        return directions[:, kept] * variance[kept].sqrt()
+        root: Tensor = directions[:, kept] * variance[kept].sqrt()
+        return root
 
 
 def tile_fields(
