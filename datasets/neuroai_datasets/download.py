@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_BLOCK = 1 << 18
+_BLOCK = 1 << 14  # what is lost of a block when the connection breaks
 _MAX_REDIRECTS = 5
 _PAGE_STARTS = (b"<!doctype html", b"<html", b'<?xml version="1.0" encoding="utf-8"?><!doctype html')
 
@@ -82,7 +82,7 @@ def download(
 
     Notes
     -----
-    Memory 256 KiB.  Checks the digest by ``pooch``.
+    Memory 16 KiB.  The digest is computed by ``pooch``.
     """
     target = Path(target)
     if target.is_file() and _is_right(target, sha256):
