@@ -15,7 +15,19 @@ from typing import Any
 
 from neuroai._version import __version__ as __version__
 
-_PARTS = ("cli", "datasets", "encoders", "errors", "kernels", "plotting", "report", "runs", "training", "whitening")
+_PARTS = (
+    "cli",
+    "datasets",
+    "encoders",
+    "errors",
+    "geometry",
+    "kernels",
+    "plotting",
+    "report",
+    "runs",
+    "training",
+    "whitening",
+)
 # One public function a command, under the command's own name.
 _COMMANDS = {
     "encode": "neuroai.runs.encode",

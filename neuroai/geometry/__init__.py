@@ -1,0 +1,12 @@
+"""Comparing representations: dissimilarity matrices, alignment, and shape metrics."""
+
+from neuroai.geometry.cka import cka as cka
+from neuroai.geometry.cka import kernel_cka as kernel_cka
+from neuroai.geometry.cka import minibatch_cka as minibatch_cka
+from neuroai.geometry.compare import compare as compare
+from neuroai.geometry.compare import noise_ceiling as noise_ceiling
+from neuroai.geometry.rdm import crossnobis as crossnobis
+from neuroai.geometry.rdm import rdm as rdm
+from neuroai.geometry.shape import canonical_correlations as canonical_correlations
+from neuroai.geometry.shape import shape_distance as shape_distance
+from neuroai.geometry.stochastic import stochastic_shape_distance as stochastic_shape_distance
