@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroai.encoders._repeats import Repeats, by_block, checked_repeats
+from neuroai.encoders.power import signal_power
 from neuroai.encoders.scores import Float, as_numpy, pearson_r, target_blocks
-from neuroai.encoders.signal_power import signal_power
 from neuroai.errors import ConfigError
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from neuroai.encoders.ceilings import CEILINGS, explainable_variance, ncsnr, noise_ceiling, split_half
+from neuroai.encoders.power import cc_norm, signal_power, signal_power_explained
 from neuroai.encoders.scores import pearson_r
-from neuroai.encoders.signal_power import cc_norm, signal_power, signal_power_explained
 from neuroai.errors import ConfigError, ShapeError
 
 
