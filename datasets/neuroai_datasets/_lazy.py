@@ -65,7 +65,9 @@ def read_outer(source: Any, key: tuple[Any, ...]) -> npt.NDArray[Any]:
     axis = next((a for a, t in enumerate(takes) if isinstance(t, np.ndarray)), None)
     if axis is None:
         return _take(np.asarray(source[tuple(bounds)]), takes)
-    row_bytes = _row_bytes(source, bounds, axis)
+    # Sources are stored row after row: skipped rows cost their full length.
+    others = [n for a, n in enumerate(source.shape) if a != axis]
+    row_bytes = max(1, int(np.prod(others)) * int(np.dtype(source.dtype).itemsize))
     index = takes[axis]
     borders = np.flatnonzero(np.diff(index) * row_bytes > GAP_BYTES) + 1
     parts = []
@@ -77,12 +79,6 @@ def read_outer(source: Any, key: tuple[Any, ...]) -> npt.NDArray[Any]:
         parts.append(_take(np.asarray(source[tuple(bounds_of_run)]), takes_of_run))
     out_axis = axis - sum(1 for t in takes[:axis] if isinstance(t, int))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=out_axis)
-
-
-def _row_bytes(source: Any, bounds: list[slice], axis: int) -> int:
-    lengths = [len(range(*b.indices(n))) for b, n in zip(bounds, source.shape, strict=True)]
-    lengths[axis] = 1
-    return max(1, int(np.prod(lengths)) * int(np.dtype(source.dtype).itemsize))
 
 
 def _take(values: npt.NDArray[Any], takes: list[Any]) -> npt.NDArray[Any]:

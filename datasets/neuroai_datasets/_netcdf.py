@@ -1,6 +1,8 @@
 """A DataTree as netCDF-4 groups of an HDF5 file, and back, through h5netcdf."""
 
+import atexit
 import json
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,15 @@ CHUNK = 1 << 20
 SMALL = 1 << 10
 _JSON = "json:"
 OnRead = Callable[[int, int], None]
+
+_open_handles: "weakref.WeakSet[Handle]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close before the interpreter is taken down: HDF5 closing a Python file after that would crash."""
+    for handle in list(_open_handles):
+        handle.close()
 
 
 def write(tree: xr.DataTree, path: Path, attributes: Mapping[str, Any]) -> None:
@@ -53,10 +64,10 @@ def _write_variable(group: Any, name: str, variable: xr.Variable) -> Any:
         h5py.string_dtype() if is_text else np.dtype("i1") if variable.dtype == bool else variable.dtype
     )
     options: dict[str, Any] = {}
-    n_bytes = variable.size * (16 if is_text else variable.dtype.itemsize)
-    if variable.ndim and n_bytes > SMALL:
-        options["chunks"] = _chunks(variable, 16 if is_text else variable.dtype.itemsize)
-        options |= {"compression": "gzip", "compression_opts": 1, "shuffle": not is_text, "fletcher32": True}
+    n_bytes = variable.size * variable.dtype.itemsize
+    if variable.ndim and n_bytes > SMALL and not is_text:  # HDF5 has no filters for text of variable length
+        options["chunks"] = _chunks(variable, variable.dtype.itemsize)
+        options |= {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
     stored = group.create_variable(name, tuple(str(d) for d in variable.dims), dtype, **options)
     for key, value in variable.attrs.items():
         stored.attrs[str(key)] = _encode(value)
@@ -99,6 +110,12 @@ class Handle:
             failure = self.stream.failure
             self.stream.close()
             raise failure or DamagedFileError(f"{path}: not a netCDF-4 file ({error})") from error
+        _open_handles.add(self)
+
+    def close(self) -> None:
+        """Close the file; its lazily backed arrays can no longer be read."""
+        self.file.close()
+        self.stream.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Handle, (self.path,))

@@ -42,17 +42,22 @@ class NiftiFile:
         size = file_size(path)
         self._packed = path.name.endswith(".gz")
         header = self._header()
-        self.shape: tuple[int, ...] = tuple(int(n) for n in header.get_data_shape())
-        self.dtype = np.dtype(header.get_data_dtype())
+        try:
+            self.shape: tuple[int, ...] = tuple(int(n) for n in header.get_data_shape())
+            self.dtype = np.dtype(header.get_data_dtype())
+            self.affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+        except Exception as error:  # nibabel raises header, value and key errors on damaged headers
+            raise DamagedFileError(f"{path}: the NIfTI header cannot be used ({error})") from None
         if not self.shape or min(self.shape) < 1 or self.dtype.kind not in "iuf":
             raise DamagedFileError(f"{path}: {self.dtype} {self.shape} is no image of real numbers")
-        self._offset = int(header["vox_offset"])
+        self._offset = self._data_offset(header)
         self._n_bytes = int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
         self._check_size(size, max_bytes)
-        self.affine = np.asarray(header.get_best_affine(), dtype=np.float64)
         if not np.isfinite(self.affine).all() or np.linalg.det(self.affine[:3, :3]) == 0:
             raise DamagedFileError(f"{path}: the affine is not finite or cannot be inverted")
-        self.zooms = tuple(float(z) for z in header.get_zooms()[:3])
+        self.zooms = tuple(float(z) for z in header["pixdim"][1:4])
+        if not (np.isfinite(self.zooms).all() and min(self.zooms) > 0):
+            raise DamagedFileError(f"{path}: voxel sizes {self.zooms} mm are not above 0")
         self.tr = self._repetition_time(header)
         slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
         has_scale = np.isfinite(slope) and slope != 0
@@ -65,11 +70,23 @@ class NiftiFile:
         # Imported by name: nibabel is typed only in part.
         kind = getattr(import_module(f"nibabel.nifti{version}"), f"Nifti{version}Header")
         try:
-            return kind.from_fileobj(io.BytesIO(start), check=True)
+            # Without nibabel's own check, which repairs what it finds: damage is refused here.
+            header = kind.from_fileobj(io.BytesIO(start), check=False)
         except Exception as error:  # nibabel raises header, value, struct and key errors on damaged headers
             raise DamagedFileError(
                 f"{self.path}: the NIfTI header cannot be read ({type(error).__name__}: {error})"
             ) from None
+        magic = bytes(header["magic"])[:3]
+        if magic != b"n+%d" % version or int(header["sizeof_hdr"]) != (348, 540)[version - 1]:
+            raise DamagedFileError(f"{self.path}: not a single-file NIfTI image (magic {magic!r})")
+        return header
+
+    def _data_offset(self, header: Any) -> int:
+        offset = float(header["vox_offset"])
+        least = int(header["sizeof_hdr"]) + 4
+        if not np.isfinite(offset) or offset != int(offset) or offset < least:
+            raise DamagedFileError(f"{self.path}: data start at byte {offset}: expected {least} or more")
+        return int(offset)
 
     def _unpack(self, n: int) -> bytes:
         try:
@@ -84,7 +101,7 @@ class NiftiFile:
     def _check_size(self, size: int, max_bytes: int | None) -> None:
         declared = self._offset + self._n_bytes
         budget = max_bytes or (RATIO * size + ALLOWANCE if self._packed else size)
-        if self._offset < 0 or (declared > budget and not self._packed):
+        if declared > budget and not self._packed:
             raise DamagedFileError(
                 f"{self.path}: {declared} bytes declared ({self.dtype} {self.shape}), {size} in the file"
             )

@@ -42,9 +42,9 @@ class SafeZip:
         budget = max_bytes or RATIO * size + ALLOWANCE
         folded: set[str] = set()
         for member in members:
-            if member.is_dir():
-                continue
             self._check_name(member)
+            if member.filename.endswith("/"):
+                continue
             if member.filename.casefold() in folded:
                 raise UnsafeFileError(f"{self.path}: {member.filename!r} occurs twice (letter case ignored)")
             folded.add(member.filename.casefold())
@@ -59,10 +59,10 @@ class SafeZip:
 
     def _check_name(self, member: zipfile.ZipInfo) -> None:
         name = PurePosixPath(member.filename.replace("\\", "/"))
-        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+        if not name.parts or name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
             raise UnsafeFileError(f"{self.path}: member {member.filename!r} points outside the archive")
         mode = member.external_attr >> 16
-        if mode and not (stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0):
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UnsafeFileError(f"{self.path}: member {member.filename!r} is a link or a device")
 
     def _archive(self) -> zipfile.ZipFile:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from neuroai_datasets import _netcdf
 from neuroai_datasets._lazy import lazy_variable
-from neuroai_datasets.errors import DamagedFileError
+from neuroai_datasets.errors import DamagedFileError, DataError
 from neuroai_datasets.integrity import seal
 from neuroai_datasets.stimulus import ArrayStimulus, Stimulus
 
@@ -154,7 +154,7 @@ def with_stimulus(tree: xr.DataTree, stimulus: Stimulus | None, include: bool) -
     groups = {node.path: node.to_dataset(inherit=False) for node in tree.subtree if node.path != "/stimulus"}
     if stimulus is None:
         if include:
-            raise DamagedFileError("include_stimulus=True, but the recording has no stimulus")
+            raise DataError("include_stimulus=True, but the recording has no stimulus")
         return xr.DataTree.from_dict(groups)
     ids = np.array(stimulus.ids, dtype=object)
     group = xr.Dataset(coords={"id": ("stimulus", ids)}, attrs={"sha256": stimulus.sha256()})

@@ -112,6 +112,8 @@ def to_float(
             f"{what} is stored as {array.dtype} without a scale: 16-bit betas are usually values x a factor "
             "(300 in NSD). Give scale=1/300 (or the factor used), or scale=1 if the integers are the values"
         )
+    if array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous:
+        return to_float(array.T, scale, offset, what).T  # in memory order
     target = _float_dtype(array)
     if scale in (None, 1) and not offset:
         return array.astype(target, copy=False)
