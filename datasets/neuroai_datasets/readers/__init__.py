@@ -36,6 +36,7 @@ READERS: dict[str, str] = {
     # by name only, for single sets of the catalogue
     "fmri_timeseries": "fmri_timeseries",
     "grasshopper": "grasshopper",
+    "haxby": "haxby",
     "hippocampus_linear_track": "hippocampus",
     "idx": "idx",
     "kriegeskorte92": "rdms",

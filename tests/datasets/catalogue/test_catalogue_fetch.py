@@ -62,7 +62,7 @@ def test_every_public_set_has_a_card() -> None:
     assert set(listed) >= PUBLIC
     for name in listed:
         card = info(name)
-        assert card.reader in READERS or card.reader == "haxby", name
+        assert card.reader in READERS, name
         assert card.title
         assert card.citation or card.defects, name
         assert card.licence
