@@ -17,7 +17,17 @@ from ..errors import CardError, DatasetUnavailableError
 from ..locations import data_folders
 from ..selections import nearest
 
-__all__ = ["Listing", "Verification", "fetch", "info", "list_datasets", "locate", "verify"]
+__all__ = [
+    "Listing",
+    "Verification",
+    "fetch",
+    "info",
+    "list_datasets",
+    "locate",
+    "require",
+    "terms",
+    "verify",
+]
 
 
 @dataclass(frozen=True)
@@ -134,5 +144,5 @@ def require(name: str) -> Path:
     return folder
 
 
-from .fetching import fetch  # noqa: E402  (these two use what is above)
+from .fetching import fetch, terms  # noqa: E402  (these two use what is above)
 from .verifying import Verification, verify  # noqa: E402

@@ -79,7 +79,13 @@ def fetch(
             f"or place the set in {_place(card)}"
         )
     locks = cache_folder() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetUnavailableError(
+            f"the cache folder {cache_folder()} cannot be written ({error.strerror}): "
+            "set NEUROAI_CACHE to a folder that can"
+        ) from None
     try:
         with FileLock(locks / f"{name}.lock", timeout=_LOCK_SECONDS):
             present = _complete_here(card)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from math import factorial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import gamma
 
 from ..errors import DataError
 from .truth import with_truth
@@ -46,8 +46,9 @@ def double_gamma(t: ArrayLike) -> NDArray[np.float64]:
 
 
 def _undershoot(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    shape: NDArray[np.float64] = gamma.pdf(t, 6.0) - gamma.pdf(t, 16.0) / 6.0
-    return shape
+    after = np.maximum(t, 0.0)
+    peak, undershoot = after**5 / factorial(5), after**15 / factorial(15)
+    return np.asarray(np.exp(-after) * (peak - undershoot / 6.0))
 
 
 _PEAK = float(_undershoot(np.linspace(4.0, 6.0, 20_001)).max())

@@ -231,6 +231,13 @@ def test_damaged_notes_only_ask_again(toy, own_cache: Path) -> None:
     fetch("toy", accept_licence=True)
 
 
+def test_unwritable_cache_is_said(toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NEUROAI_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(DatasetUnavailableError, match="set NEUROAI_CACHE"):
+        fetch("toy", accept_licence=True)
+
+
 def test_cards_that_cannot_be_fetched(server, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"x": {"sha256": "0" * 64, "bytes": 1}}
     for change, message in (

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import kstest, poisson
+from scipy.stats import gamma, kstest, poisson
 
 from neuroai_datasets.errors import DataError
 from neuroai_datasets.simulators import double_gamma, simulate_bold, simulate_spikes
@@ -15,6 +15,8 @@ def test_double_gamma_is_the_canonical_response() -> None:
     assert h.max() == pytest.approx(1, abs=1e-6)
     assert 14 < t[h.argmin()] < 17
     assert h[0] == 0
+    shape = gamma.pdf(t, 6) - gamma.pdf(t, 16) / 6
+    np.testing.assert_allclose(h, shape / shape.max(), atol=1e-6)
 
 
 def test_least_squares_finds_the_amplitudes() -> None:
