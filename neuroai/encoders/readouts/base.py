@@ -192,7 +192,8 @@ class Readout(BaseEstimator, ABC):
 
     def _keep(self, name: str, tensor: Tensor | None) -> None:
         """Set a fitted array, as numpy when the readout was fitted on numpy."""
-        setattr(self, name, None if tensor is None else self._native(tensor))
+        # Contiguous, so that a loaded readout computes in the same order, to the last bit.
+        setattr(self, name, None if tensor is None else self._native(tensor.contiguous()))
 
     def _native(self, tensor: Tensor) -> Array:
         """Return a tensor as numpy when the readout was fitted on numpy."""

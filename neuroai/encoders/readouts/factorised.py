@@ -13,12 +13,12 @@ from torch import Tensor
 
 from neuroai.encoders._ridge.plan import parse_memory
 from neuroai.encoders.readouts.base import Array, Progress, Readout
+from neuroai.encoders.readouts.folds import held_out_groups, inner_folds
 from neuroai.encoders.readouts.scaling import map_statistics
 from neuroai.encoders.readouts.separable import alternate
-from neuroai.encoders.readouts.smoother import RidgeSystem, rows_of_groups
+from neuroai.encoders.readouts.smoother import RidgeSystem
 from neuroai.encoders.readouts.spatial import Field, grid_positions, normalised_fields, tile_fields
 from neuroai.encoders.scores import pearson_r
-from neuroai_datasets.splits import kfold
 
 #: Penalties in units of the design's power: noise variance over signal variance.
 DEFAULT_ALPHAS = (0.001, 0.0046, 0.022, 0.1, 0.46, 2.2, 10.0, 100.0)
@@ -122,7 +122,7 @@ class FactorisedReadout(Readout):
         coherences = tuple(self.coherences) if height * width > 1 else (0.0,)
         roots = [Field(0.0, 0.0, _FLAT, coherence).root(positions).to(maps) for coherence in coherences]
 
-        train, held = next(kfold(len(maps), self.cv, groups=groups, seed=self.seed))
+        train, held = inner_folds(len(maps), self.cv, groups, self.seed)[0]
         known = None if groups is None else groups[train]
         problem = self._problem(scaled[train], targets[train], (height, width), known)
         errors, scores = self._validate(problem, roots, scaled[held], targets[held], progress)
@@ -143,13 +143,13 @@ class FactorisedReadout(Readout):
         maps, targets = maps - maps.mean(0), targets - targets.mean(0)
         folds = [
             torch.from_numpy(rows).to(maps.device)
-            for _, rows in kfold(len(maps), self.cv, groups=groups, seed=self.seed)
+            for _, rows in inner_folds(len(maps), self.cv, groups, self.seed)
         ]
         numbers = len(maps) * (maps.shape[1] + 2 * maps.shape[2]) + 3 * max(maps.shape[1:]) ** 2
         block = max(1, parse_memory(self.memory) // (numbers * maps.element_size()))
         fields = tile_fields(*shape, sizes=(0.25, 0.5), coherences=(math.inf,))
         start = best_fields(
-            maps, targets, fields, grid_positions(*shape), rows_of_groups(groups, maps.device)
+            maps, targets, fields, grid_positions(*shape), held_out_groups(groups, maps.device)
         )
         return _Problem(maps, targets, start, tuple(self.alphas), folds, block)
 

@@ -12,8 +12,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from neuroai.encoders.readouts.base import Array, Progress, Readout
 from neuroai.encoders.readouts.evidence import bootstrap_counts, mixture_weights
+from neuroai.encoders.readouts.folds import held_out_groups
 from neuroai.encoders.readouts.scaling import map_statistics
-from neuroai.encoders.readouts.smoother import RidgeSystem, rows_of_groups
+from neuroai.encoders.readouts.smoother import RidgeSystem
 from neuroai.encoders.readouts.spatial import Field, grid_positions, normalised_fields, tile_fields
 from neuroai.encoders.scores import pearson_r
 
@@ -150,7 +151,7 @@ class GaussianReadout(Readout):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Weights (v, K) of fields, index of the best penalty (v, K), unit of each design (K,)."""
         targets = targets - targets.mean(0)
-        parts = rows_of_groups(groups, maps.device)
+        parts = held_out_groups(groups, maps.device)
         counts = bootstrap_counts(len(maps), parts, self.seed).to(maps)
         evidence, best, units = [], [], []
         for done, root in enumerate(roots):
@@ -183,7 +184,7 @@ class GaussianReadout(Readout):
         progress: Progress,
     ) -> tuple[Tensor, Tensor]:
         """Averaged coefficients (v, C, N) in the scaled maps, and held-out residuals (n, v)."""
-        parts = rows_of_groups(groups, maps.device)
+        parts = held_out_groups(groups, maps.device)
         coef = maps.new_zeros(targets.shape[1], *maps.shape[1:])
         residual = torch.zeros_like(targets)
         for k, root in enumerate(roots):

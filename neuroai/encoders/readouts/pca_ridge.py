@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from neuroai.encoders.readouts.base import Array, Progress, Readout
+from neuroai.encoders.readouts.folds import ridge_splits
 from neuroai.encoders.readouts.ridge import (
     DEFAULT_ALPHAS,
     Pool,
     enlarge,
     held_out_r,
-    inner_splits,
     pool_maps,
     target_blocks,
     weight_strength,
@@ -101,7 +101,7 @@ class PCARidgeReadout(Readout):
         components, shares = principal_components(samples, self.n_components)
         self._keep("components_", components)
         self._keep("explained_variance_ratio_", shares)
-        ridge = RidgeCV(self.alphas, cv=inner_splits(self.cv, len(samples), groups))
+        ridge = RidgeCV(self.alphas, cv=ridge_splits(self.cv, len(samples), groups))
         ridge.fit(samples @ components, responses, progress=progress)
         self._keep("coef_", ridge.coef_)
         self._keep("intercept_", ridge.intercept_)

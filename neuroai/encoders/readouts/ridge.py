@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from neuroai.encoders.readouts.base import Array, Progress, Readout
+from neuroai.encoders.readouts.folds import ridge_splits
 from neuroai.encoders.readouts.scaling import map_statistics
 from neuroai.encoders.readouts.spatial import normalised_fields
 from neuroai.encoders.ridge import RidgeCV
 from neuroai.errors import ConfigError
-from neuroai_datasets.splits import kfold
 
 Pool = Literal["flatten", "mean"] | int
 
@@ -89,7 +89,7 @@ class RidgeReadout(Readout):
         self._keep("mean_", mean)
         self._keep("scale_", scale)
         samples = self._standardised(pooled)
-        ridge = RidgeCV(self.alphas, cv=inner_splits(self.cv, len(samples), groups))
+        ridge = RidgeCV(self.alphas, cv=ridge_splits(self.cv, len(samples), groups))
         ridge.fit(samples, responses, progress=progress)
 
         n, p = samples.shape
@@ -158,23 +158,6 @@ def pool_maps(maps: Tensor, pool: Pool) -> Tensor:
             f"pool={pool!r}; expected 'flatten', 'mean' or a number of positions a side, at least 1."
         )
     return adaptive_avg_pool2d(maps, (min(side, int(maps.shape[2])), min(side, int(maps.shape[3]))))
-
-
-def inner_splits(cv: int | str, n: int, groups: Any) -> Any:
-    """What :class:`RidgeCV` takes as ``cv``: folds that keep groups together, or "loo".
-
-    Raises
-    ------
-    ConfigError
-        Leave-one-out with groups: repeats of a sample would stay in training.
-    """
-    if groups is None:
-        return cv
-    if cv == "loo":
-        raise ConfigError(
-            "cv='loo' leaves single samples out, but groups were given; use folds, such as cv=5."
-        )
-    return list(kfold(n, int(cv), groups=groups))
 
 
 def held_out_r(scores: Any) -> Tensor:

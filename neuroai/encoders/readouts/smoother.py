@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -60,15 +58,3 @@ class RidgeSystem:
     def coefficients(self, solution: Tensor) -> Tensor:
         """Coefficients (p, v) of a solution."""
         return self.design.T @ solution if self.dual else solution
-
-
-def rows_of_groups(groups: npt.NDArray[np.generic] | None, device: torch.device) -> list[Tensor] | None:
-    """Row indices of every group; None when no two samples share one."""
-    if groups is None:
-        return None
-    _, member = np.unique(groups, return_inverse=True)
-    if member.max() + 1 == len(member):
-        return None
-    order = np.argsort(member, kind="stable")
-    borders = np.flatnonzero(np.diff(member[order])) + 1
-    return [torch.from_numpy(rows).to(device) for rows in np.split(order, borders)]
