@@ -3,105 +3,18 @@
 # ruff: noqa: F722  (jaxtyping writes axis names as strings)
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from neuroai.encoders.attention.grouped import grouped_linear
 from neuroai.errors import ConfigError, ShapeError
 
-__all__ = ["Combine", "RegionReadout", "VertexReadout", "grouped_linear"]
+__all__ = ["Combine", "RegionReadout", "VertexReadout"]
 
 Combine = Literal["mean", "sum"]
-
-
-def grouped_linear(
-    inputs: Float[Tensor, "batch group channel"],
-    weight: Float[Tensor, "target channel"],
-    bias: Float[Tensor, " target"],
-    sizes: Sequence[int],
-) -> Float[Tensor, "batch target"]:
-    r"""Apply one linear map a group: :math:`y_{bv} = w_v \cdot x_{b,g(v)} + b_v`, targets sorted by group.
-
-    Parameters
-    ----------
-    inputs : Tensor, shape (B, G, d)
-    weight : Tensor, shape (V, d)
-        Rows of group 0 first, then those of group 1, and so on.
-    bias : Tensor, shape (V,)
-    sizes : sequence of int, length G
-        Targets in each group, possibly 0; they sum to ``V``.
-
-    Returns
-    -------
-    Tensor, shape (B, V)
-
-    Raises
-    ------
-    ShapeError
-        If ``sizes`` does not fit the arrays.
-
-    Notes
-    -----
-    ``2 B V d`` operations forward and ``O(B V + V d)`` memory: no array of ``V x G`` or ``V x V``. The
-    gradient of ``weight`` is written in place of its slices, which indexing rows of one matrix would copy.
-
-    Examples
-    --------
-    >>> import torch
-    >>> x = torch.tensor([[[1.0], [10.0]]])
-    >>> grouped_linear(x, torch.tensor([[2.0], [3.0], [4.0]]), torch.zeros(3), [2, 1])
-    tensor([[ 2.,  3., 40.]])
-    """
-    if len(sizes) != inputs.shape[1] or sum(sizes) != len(weight) or len(bias) != len(weight):
-        raise ShapeError(
-            f"grouped_linear: {len(sizes)} sizes summing to {sum(sizes)} do not fit {inputs.shape[1]} "
-            f"groups, {len(weight)} weight rows and {len(bias)} biases"
-        )
-    with torch.autocast(inputs.device.type, enabled=False):
-        return _apply(inputs.to(weight.dtype), weight, bias, sizes)
-
-
-def _apply(inputs: Tensor, weight: Tensor, bias: Tensor, sizes: Sequence[int]) -> Tensor:
-    result: Tensor = _GroupedLinear.apply(inputs, weight, bias, tuple(sizes))  # type: ignore[no-untyped-call]
-    return result
-
-
-def _spans(sizes: Sequence[int]) -> list[tuple[int, slice]]:
-    spans, start = [], 0
-    for group, size in enumerate(sizes):
-        if size:
-            spans.append((group, slice(start, start + size)))
-        start += size
-    return spans
-
-
-class _GroupedLinear(torch.autograd.Function):
-    """See :func:`grouped_linear`."""
-
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, sizes: tuple[int, ...]) -> Tensor:
-        ctx.save_for_backward(inputs, weight)
-        ctx.sizes = sizes
-        output = inputs.new_empty(len(inputs), len(weight))
-        for group, span in _spans(sizes):
-            output[:, span] = torch.addmm(bias[span], inputs[:, group], weight[span].T)
-        return output
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, weight = ctx.saved_tensors
-        (gradient,) = gradients
-        d_inputs, d_weight = torch.zeros_like(inputs), torch.empty_like(weight)
-        for group, span in _spans(ctx.sizes):
-            part = gradient[:, span]
-            torch.mm(part.T, inputs[:, group], out=d_weight[span])
-            d_inputs[:, group] = part @ weight[span]
-        return d_inputs, d_weight, gradient.sum(0), None
 
 
 class RegionReadout(nn.Module):

@@ -16,6 +16,7 @@ from neuroai.encoders.attention import (
     sine_position_code,
 )
 from neuroai.encoders.attention.folded import folding_is_cheaper
+from neuroai.encoders.attention.grouped import _BlockedLinear, _GroupedLinear
 from neuroai.errors import ConfigError, ShapeError
 
 
@@ -83,6 +84,20 @@ def test_grouped_linear_gradients_with_empty_groups():
     assert torch.autograd.gradcheck(lambda *x: grouped_linear(*x, sizes), (inputs, weight, bias))
     with pytest.raises(ShapeError, match="sizes"):
         grouped_linear(inputs, weight, bias, (2, 0, 3, 2))
+
+
+@pytest.mark.parametrize("sizes", [(2, 0, 3, 1), (200, 1, 0, 128), (1,)], ids=str)
+def test_blocked_form_of_the_gpu_equals_the_plain_one(sizes):
+    """The form for a GPU runs on a CPU too."""
+    torch.manual_seed(0)
+    inputs = torch.randn(3, len(sizes), 5, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(sum(sizes), 5, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(sum(sizes), dtype=torch.float64, requires_grad=True)
+    outputs = [form.apply(inputs, weight, bias, sizes) for form in (_BlockedLinear, _GroupedLinear)]
+    torch.testing.assert_close(*outputs)
+    direction = torch.randn_like(outputs[0])
+    blocked, plain = (torch.autograd.grad(y, (inputs, weight, bias), direction) for y in outputs)
+    torch.testing.assert_close(blocked, plain)
 
 
 @pytest.mark.parametrize("combine", ["mean", "sum"])
