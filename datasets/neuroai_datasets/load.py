@@ -117,7 +117,7 @@ def describe(recording: Recording, card: CatalogueCard) -> Recording:
 
     tree = recording.tree.copy()
     about = {"name": card.name, "title": card.title, "citation": card.citation, "licence": card.licence}
-    known = {key: value for key, value in recording.attrs.items() if value}
+    known = {key: value for key, value in recording.attrs.items() if not isinstance(value, str) or value}
     extra = {"species": card.species, "modality": card.modality, "value_unit": card.units}
     tree.attrs = {**{key: value for key, value in extra.items() if value}, **known, **about}
     return replace(recording, tree=tree)

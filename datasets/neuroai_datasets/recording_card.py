@@ -54,9 +54,10 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from neuroai_datasets.selections import Selection, Table, When
+
 
 class ArraySource(Table):
     """One array in one file; a bare string stands for ``{file = "..."}``.
@@ -138,7 +139,7 @@ class StimulusSource(Table):
 class RunsSource(Table):
     """Which samples belong together in time: ``lengths`` in samples, or a ``labels`` array."""
 
-    lengths: list[int] | None = None
+    lengths: list[PositiveInt] | None = None
     labels: ArraySource | None = None
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from neuroai_datasets.errors import CardError, DataError
 from neuroai_datasets.readers.array_source import locate, read_array
-from neuroai_datasets.readers.events import Events, check_events, read_events
+from neuroai_datasets.readers.events import Events, check_events, join_runs, read_events
 from neuroai_datasets.recording_card import EventsSource, RecordingCard
 
 
@@ -83,12 +83,7 @@ def read_card_events(
             for part, n, label in zip(parts, lengths, labels, strict=True)
         ]
     notes.extend(dict.fromkeys(note for part in parts for note in part.notes))
-    return {
-        "onset": np.concatenate([part.onset for part in parts]),
-        "duration": np.concatenate([part.duration for part in parts]),
-        "trial_type": np.concatenate([part.trial_type for part in parts]),
-        "run": np.concatenate([np.full(len(p.onset), n) for p, n in zip(parts, labels, strict=True)]),
-    }
+    return join_runs(list(zip(labels.tolist(), parts, strict=True)))
 
 
 def _of_run(events: Events, run: int) -> Events:

@@ -17,6 +17,7 @@ from neuroai_datasets.selections import fill_template, nearest
 Array = npt.NDArray[Any]
 
 HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf", ".hf5")
+SAMPLE_TARGET = ["sample", "target"]
 TABLE_SUFFIXES = (".csv", ".tsv")
 
 
@@ -80,6 +81,28 @@ def read_array(folder: Path, source: ArraySource, chosen: Mapping[str, str], wha
     return array
 
 
+def read_lazily(folder: Path, source: ArraySource, chosen: Mapping[str, str], what: str) -> Array | None:
+    """Return floats (sample, target) that stay in their file until used, or None where that cannot be.
+
+    It can for ``.npy`` in any order of dims, and for HDF5 stored as (sample, target); not with a scale.
+    """
+    path = locate(folder, source.file, chosen)
+    if source.scale is not None or source.columns is not None:
+        return None
+    if path.suffix.lower() == ".npy":
+        array = _from_npy(path)
+        in_file = isinstance(array, np.memmap) and array.dtype.kind == "f"
+        return in_order(array, source.dims, ("sample", "target"), what) if in_file else None
+    if path.suffix.lower() in HDF5_SUFFIXES and list(source.dims or SAMPLE_TARGET) == SAMPLE_TARGET:
+        from neuroai_datasets.safe import open_hdf5
+
+        key = None if source.key is None else fill_template(source.key, chosen, what)
+        file = open_hdf5(path)
+        dataset: Any = file[_only_key(list(file), key, path, "data set")]
+        return dataset if dataset.ndim == 2 and dataset.dtype.kind == "f" else None
+    return None
+
+
 def in_order(array: Array, dims: Sequence[str] | None, wanted: Sequence[str], what: str) -> Array:
     """Bring the axes of `array` into the order `wanted`.
 
@@ -120,7 +143,7 @@ def in_order(array: Array, dims: Sequence[str] | None, wanted: Sequence[str], wh
 def _from_npy(path: Path) -> Array:
     from neuroai_datasets.safe import load_npy
 
-    return np.asarray(load_npy(path, mmap=True))
+    return load_npy(path, mmap=True)
 
 
 def _from_npz(path: Path, key: str | None) -> Array:

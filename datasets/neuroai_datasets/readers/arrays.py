@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from neuroai_datasets.errors import CardError, DataError
 from neuroai_datasets.readers.array_events import read_card_events
-from neuroai_datasets.readers.array_source import in_order, read_array
+from neuroai_datasets.readers.array_source import in_order, read_array, read_lazily
 from neuroai_datasets.readers.periods import check_period
 from neuroai_datasets.readers.presentations import average_presentations
 from neuroai_datasets.recording_card import ArraySource, RecordingCard
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from neuroai_datasets.stimulus import Stimulus
 
 CARD_FILE = "recording.toml"
+LARGEST_INDEX = 1 << 53
+MOST_UNITS = 1_000_000
 
 Array = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
@@ -131,6 +133,9 @@ def read_with_card(path: Path, card: RecordingCard, chosen: Mapping[str, str]) -
 
 def _responses(folder: _Folder, source: ArraySource) -> Array:
     what = "responses"
+    lazy = read_lazily(folder.path, source, folder.chosen, what)
+    if lazy is not None:
+        return lazy
     array = folder.array(source, what)
     scale = source.scale
     if scale is None and (folder.card.modality != "fmri" or array.dtype.itemsize != 2):
@@ -225,7 +230,7 @@ def _narrow(folder: _Folder, trials: _Trials) -> None:
         return
     if trials.index is None or trials.repeats is not None or trials.runs is not None:
         raise CardError(f"{folder.path}: average_presentations needs a stimulus, and no repeats and no runs")
-    mean, repeats, shown = average_presentations(trials.responses, trials.index)
+    mean, repeats, shown = average_presentations(np.asarray(trials.responses), trials.index)
     trials.responses, trials.repeats, trials.times = mean, repeats, None
     trials.index = shown
 
@@ -275,7 +280,7 @@ def _behaviour(folder: _Folder) -> dict[str, tuple[Array, Array]]:
         values = folder.array(source.values, f"behaviour.{name}")
         if source.times is not None:
             stamps = folder.array(source.times, f"behaviour.{name}.times").ravel()
-            times = to_seconds(stamps, source.times.unit or "s")
+            times: Array = to_seconds(stamps, source.times.unit or "s")
         else:
             times = source.start + np.arange(len(values)) * float(source.period or 0.0)
         if len(times) != len(values):
@@ -300,6 +305,11 @@ def _read_spikes(folder: _Folder) -> Recording:
         )
         if len(units) != len(times):
             raise DataError(f"{folder.path}: {len(units)} unit numbers for {len(times)} spikes")
+        if units.size and not 0 <= units.min() <= units.max() < MOST_UNITS:
+            raise DataError(
+                f"{folder.path}: unit numbers from {units.min()} to {units.max()}; expected 0 to {MOST_UNITS}"
+                " (first = 1 if they count from 1)"
+            )
         order = np.argsort(units, kind="stable")
         times, ends = times[order], np.cumsum(np.bincount(units))
     else:
@@ -343,8 +353,15 @@ def split_trains(times: Array, ends: Indices, where: str) -> list[Array]:
 
 def _indices(values: Array, first: int, what: str) -> Indices:
     """Return whole numbers as indices from 0; 0 in a list that counts from 1 means none (-1)."""
-    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
-        raise DataError(f"{what}: expected whole numbers, found {values.dtype} with fractions or NaN")
+    if (
+        values.dtype.kind == "f"
+        and not ((values == np.rint(values)) & (np.abs(values) < LARGEST_INDEX)).all()
+    ):
+        raise DataError(
+            f"{what}: expected whole numbers, found {values.dtype} with fractions, NaN or too large"
+        )
+    if values.size and not -LARGEST_INDEX < int(values.min()) <= int(values.max()) < LARGEST_INDEX:
+        raise DataError(f"{what}: {values.min()} to {values.max()} are not indices")
     return values.astype(np.int64) - first
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neuroai_datasets.errors import CardError, DataError
-from neuroai_datasets.readers.events import check_events, read_events
+from neuroai_datasets.readers.events import check_events, join_runs, read_events
 from neuroai_datasets.readers.nifti import (
     read_runs,
     stated_by_user,
@@ -279,14 +279,7 @@ def _events(
         events = check_events(read_events(table.path), n_samples=length, period=period, where=table.path.name)
         notes.extend(events.notes)
         found.append((run, events))
-    if not found:
-        return None, notes
-    return {
-        "onset": np.concatenate([events.onset for _, events in found]),
-        "duration": np.concatenate([events.duration for _, events in found]),
-        "trial_type": np.concatenate([events.trial_type for _, events in found]),
-        "run": np.concatenate([np.full(len(events.onset), run) for run, events in found]),
-    }, notes
+    return join_runs(found), notes
 
 
 def _name(path: Path, entities: Entities) -> str:

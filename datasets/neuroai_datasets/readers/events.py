@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,11 +176,30 @@ def check_events(events: Events, *, n_samples: int, period: float, where: str) -
     return Events(onset[order], duration[order], events.trial_type[order], notes)
 
 
+def join_runs(found: Sequence[tuple[int, Events]]) -> dict[str, npt.NDArray[Any]] | None:
+    """Put the events of several runs into one table; None if there are none.
+
+    Returns
+    -------
+    dict or None
+        ``onset`` and ``duration`` (s from the start of the run), ``trial_type``, ``run``, as
+        `Recording.from_arrays` takes them.
+    """
+    if not found:
+        return None
+    return {
+        "onset": np.concatenate([events.onset for _, events in found]),
+        "duration": np.concatenate([events.duration for _, events in found]),
+        "trial_type": np.concatenate([events.trial_type for _, events in found]),
+        "run": np.concatenate([np.full(len(events.onset), run) for run, events in found]),
+    }
+
+
 def _refuse_other_units(onset: Floats, duration: Floats, span: float, where: str) -> None:
     """Raise when times are too long by a factor that a unit explains."""
     last = float(onset.max())
     for unit, factor in (("ms", 1e3), ("us", 1e6)):
-        too_late = np.median(onset) >= span and last / factor < span
+        too_late = np.median(onset) >= span and span / 10 <= last / factor < span
         too_long = onset.size > 1 and np.median(duration) > span and np.median(duration) / factor <= span
         if too_late or too_long:
             found = f"last onset {last:g}" if too_late else f"median duration {np.median(duration):g}"

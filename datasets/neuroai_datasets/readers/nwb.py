@@ -274,4 +274,6 @@ def _text(file: Hdf5File, name: str) -> str:
     if name not in file or name in file.groups:
         return ""
     value = file[name][()]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
     return value if isinstance(value, str) else ""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neuroai_datasets.errors import CardError, DataError
-from neuroai_datasets.readers.events import check_events, read_events
+from neuroai_datasets.readers.events import check_events, join_runs, read_events
 from neuroai_datasets.readers.nifti import (
     read_mask,
     read_runs,
@@ -213,7 +213,7 @@ def _events(
     folders: list[Path], lengths: list[int], period: float
 ) -> tuple[dict[str, npt.NDArray[Any]] | None, list[str]]:
     """Read ``bold_events.tsv`` of each run."""
-    onset, duration, kind, run, notes = [], [], [], [], []
+    found, notes = [], []
     for number, (folder, length) in enumerate(zip(folders, lengths, strict=True)):
         table = folder / "bold_events.tsv"
         if not table.is_file():
@@ -223,12 +223,5 @@ def _events(
             read_events(table), n_samples=length, period=period, where=f"{folder.name}/{table.name}"
         )
         notes.extend(events.notes)
-        onset.append(events.onset)
-        duration.append(events.duration)
-        kind.append(events.trial_type)
-        run.append(np.full(len(events.onset), number))
-    if not onset:
-        return None, notes
-    joined = (onset, duration, kind, run)
-    names = ("onset", "duration", "trial_type", "run")
-    return {name: np.concatenate(parts) for name, parts in zip(names, joined, strict=True)}, notes
+        found.append((number, events))
+    return join_runs(found), notes

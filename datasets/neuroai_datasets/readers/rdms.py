@@ -104,10 +104,7 @@ def _kriegeskorte(path: Path) -> Recording:
     objects = supplement["stimuli_92objs"]
     labels = {name: ("condition", [bool(np.ravel(item[name])[0]) for item in objects]) for name in LABELS}
     kinds = ("condition", [str(item["category"]) for item in objects])
-    brain = _stack(load_mat(path / BRAIN)["RDMs"], str(path / BRAIN))
-    # MATLAB's (subject, session) cells come in column order: all subjects of session 1 first.
-    n_subjects = len(brain) // 2
-    sessions = brain.reshape(2, n_subjects, *brain.shape[1:]).swapaxes(0, 1)
+    subjects, sessions = _by_subject(load_mat(path / BRAIN)["RDMs"], str(path / BRAIN))
     rdm = xr.Dataset(
         {
             "monkey_IT": (PAIR, check_rdm(monkey, "monkey IT")),
@@ -118,11 +115,22 @@ def _kriegeskorte(path: Path) -> Recording:
                 _stack(load_mat(path / BEHAVIOUR)["rdms_behav_92"], str(path / BEHAVIOUR)),
             ),
         },
-        coords={**labels, "category": kinds},
+        coords={**labels, "category": kinds, "subject": subjects, "session": [1, 2]},
     )
     pictures = ArrayStimulus(np.stack([np.asarray(item["image"]) for item in objects]))
     attrs = {"modality": "fmri", "provenance": [f"MATLAB {SUPPLEMENT}, {BRAIN}, {BEHAVIOUR}"]}
     return without_responses(path.name, {"/rdm": rdm}, pictures, attrs)
+
+
+def _by_subject(items: list[dict[str, Any]], where: str) -> tuple[list[str], Floats]:
+    """Arrange matrices called "hIT | BE | Session: 1" as (subject, session, n, n)."""
+    named = {tuple(part.strip() for part in str(item["name"]).split("|")[1:]): item for item in items}
+    subjects = sorted({name[0] for name in named})
+    wanted = [(subject, f"Session: {session}") for subject in subjects for session in (1, 2)]
+    if set(named) != set(wanted):
+        raise DataError(f"{where}: expected two sessions of each subject, found {sorted(named)}")
+    stacked = _stack([named[name] for name in wanted], where)
+    return subjects, stacked.reshape(len(subjects), 2, *stacked.shape[1:])
 
 
 def _stack(items: list[dict[str, Any]], where: str) -> Floats:
