@@ -142,17 +142,31 @@ def combine(curves: Curves, norm: Tensor, score: Score, pooling: Pooling) -> Ten
     return 1 - sse.sum(0) / torch.where(defined.any(0), curves.spread.sum(0), torch.nan)[:, None]
 
 
-def sensitivity(curves: Curves, norm: Tensor, score: Score, pooling: Pooling) -> Tensor:
-    """``|d score / d N|`` a fold, (n_folds, b, n_alphas): how an error of N moves the score."""
+def score_error(
+    curves: Curves, norm: Tensor, deviation: Tensor, safety: float, score: Score, pooling: Pooling
+) -> Tensor:
+    """Standard error a fold of the combined score, (n_folds, b, n_alphas).
+
+    Parameters
+    ----------
+    curves, score, pooling : as in :func:`combine`
+    norm, deviation : Tensor (n_folds, b, n_alphas)
+        N and its standard error.
+    safety : float
+        A correlation is not linear in N: its change at ``N - safety * deviation`` is divided by ``safety``.
+    """
     defined = curves.spread > 0
     spread = torch.where(defined, curves.spread, torch.inf)[..., None]
     count = defined.sum(0).clamp(min=1)[:, None]
     if score == "r":
-        safe = norm.clamp(min=torch.finfo(norm.dtype).tiny)
-        return curves.linear.abs() / (2 * safe * (safe * spread).sqrt()) / count
+        tiny = torch.finfo(norm.dtype).tiny
+        safe = norm.clamp(min=tiny)
+        least = torch.maximum(norm - safety * deviation, 1e-4 * safe).clamp(min=tiny)
+        change = (least * spread).rsqrt() - (safe * spread).rsqrt()
+        return curves.linear.abs() * change / (safety * count)
     if pooling == "folds":
-        return (1 / (spread * count)).expand_as(norm)
-    return (1 / curves.spread.sum(0).clamp(min=torch.finfo(norm.dtype).tiny))[:, None].expand_as(norm)
+        return deviation / (spread * count)
+    return deviation / curves.spread.sum(0).clamp(min=torch.finfo(norm.dtype).tiny)[:, None]
 
 
 def _mean_over(each: Tensor, defined: Tensor) -> Tensor:

@@ -175,8 +175,11 @@ class _Search:
     def _prepare(self, z: list[Tensor], curves: Curves) -> None:
         n_alphas = len(self.task.alphas)
         self.model = remainder_model(self.evaluators, [zk.square().mean(0) for zk in z])
-        slope = cv_curves.sensitivity(curves, curves.diagonal, self.task.score, self.task.pooling)
-        gain = (slope * curves.diagonal).mean(1)
+        size = curves.diagonal
+        small = 1e-3 * size
+        gain = (
+            cv_curves.score_error(curves, size, small, 1.0, self.task.score, self.task.pooling).mean(1) / 1e-3
+        )
         self.nodes = choose_nodes(self.model, gain) if self.task.prune else list(range(n_alphas))
 
 

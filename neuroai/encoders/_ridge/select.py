@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from neuroai.encoders._ridge.arrays import matmul
-from neuroai.encoders._ridge.curves import Curves, Evaluator, Pooling, Score, combine, sensitivity
+from neuroai.encoders._ridge.curves import Curves, Evaluator, Pooling, Score, combine, score_error
 
 #: Standard errors by which an alpha must lose before it is left out.
 SAFETY = 6.0
-#: Standard error of the score at which no more common nodes are worth their product.
-NODE_ERROR = 1e-4
+#: Standard error of the score that alphas evaluated for every target must leave.
+NODE_ERROR = 0.03
 #: Rounding of R / diagonal in float32: observations are not trusted beyond it.
 NUGGET = 1e-6
 
@@ -41,16 +41,21 @@ class Remainder:
 
     covariance: Tensor
 
-    def conditional(self, known: list[int]) -> tuple[Tensor, Tensor]:
-        """Weights (n_folds, n_alphas, len(known)) and standard errors (n_folds, n_alphas)."""
+    def conditional(self, known: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights (n_folds, n_alphas, m), standard errors (n_folds, n_alphas), inverse root (n_folds, m, m).
+
+        ``root @ ratio`` has unit variance in each of the m known alphas if the covariance fits.
+        """
         c = self.covariance
         if not known:
-            return c.new_zeros((*c.shape[:2], 0)), c.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt()
+            nothing = c.new_zeros((*c.shape[:2], 0))
+            return nothing, c.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt(), nothing[:, :0]
         inner = c[:, known][:, :, known] + NUGGET**2 * torch.eye(len(known), dtype=c.dtype)
         cross = c[:, :, known]
         weights = torch.linalg.solve(inner, cross, left=False)
         variance = c.diagonal(dim1=1, dim2=2) - (weights * cross).sum(-1)
-        return weights, variance.clamp(min=NUGGET**2).sqrt()
+        root = torch.linalg.inv(torch.linalg.cholesky(inner))
+        return weights, variance.clamp(min=NUGGET**2).sqrt(), root
 
 
 def remainder_model(evaluators: list[Evaluator], power: list[Tensor]) -> Remainder:
@@ -69,16 +74,17 @@ def remainder_model(evaluators: list[Evaluator], power: list[Tensor]) -> Remaind
     """
     found = []
     for ev, w in zip(evaluators, power, strict=True):
-        squared = matmul(ev.factor.T, ev.factor).square_()
+        # float64 sums of products of non-negative terms: positive semi-definite to the last digits.
+        squared = matmul(ev.factor.T, ev.factor).double().square_()
         squared.fill_diagonal_(0)
         n_alphas = ev.shrink.shape[0]
         covariance = torch.empty((n_alphas, n_alphas), dtype=torch.float64)
         # Normalised by the diagonal's expectation before squaring: keeps float32 in range.
         expected = (ev.diagonal * w[:, None]).sum(0).clamp(min=torch.finfo(w.dtype).tiny)
-        shrink = ev.shrink / expected.sqrt()[:, None]
+        shrink = ev.shrink.double() / expected.double().sqrt()[:, None]
         for a in range(n_alphas):
-            left = shrink[a] * shrink[a:] * w
-            covariance[a, a:] = (matmul(left, squared) * left).sum(1).double().cpu()
+            left = shrink[a] * shrink[a:] * w.double()
+            covariance[a, a:] = (matmul(left, squared) * left).sum(1).cpu()
         covariance = torch.triu(covariance) + torch.triu(covariance, 1).T
         trend = torch.linspace(-1, 1, n_alphas, dtype=torch.float64)
         scale = covariance.diagonal().mean()
@@ -181,6 +187,13 @@ def select(
     return Selection(best, estimate.gather(1, best[:, None])[:, 0], evaluated)
 
 
+def _amplitude(seen: Tensor, root: Tensor) -> Tensor:
+    """Largest standardised known value a fold and target, at least 1: (n_folds, b)."""
+    if not seen.shape[-1]:
+        return seen.new_ones(seen.shape[:2])
+    return torch.bmm(seen, root.transpose(1, 2)).abs().amax(-1).clamp(min=1)
+
+
 def _ratio(norm: Tensor, diagonal: Tensor) -> Tensor:
     return norm / diagonal.clamp(min=torch.finfo(norm.dtype).tiny) - 1
 
@@ -196,7 +209,7 @@ def _predict(
         inside = torch.nonzero(member == number).flatten()
         taken = index[inside]
         at = torch.nonzero(pattern).flatten().tolist()
-        weights, deviation = (t.to(curves.ratio) for t in model.conditional(at))
+        weights, deviation, root = (t.to(curves.ratio) for t in model.conditional(at))
         part = Curves(
             curves.linear[:, taken],
             curves.diagonal[:, taken],
@@ -209,7 +222,9 @@ def _predict(
         part.ratio[..., at] = seen
         norm = part.diagonal * (1 + part.ratio)
         estimate[inside] = combine(part, norm, score, pooling)
-        slope = sensitivity(part, norm, score, pooling) * part.diagonal * deviation[:, None, :]
-        slope[..., at] = 0
-        error[inside] = slope.square().sum(0).sqrt()
+        spread = part.diagonal * deviation[:, None, :] * _amplitude(seen, root)[..., None]
+        spread[..., at] = 0
+        each = score_error(part, norm, spread, SAFETY, score, pooling)
+        # Errors of squared error are independent over folds; those of a ratio are biased alike.
+        error[inside] = each.sum(0) if score == "r" else each.square().sum(0).sqrt()
     return estimate, error
