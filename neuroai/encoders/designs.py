@@ -49,7 +49,9 @@ def design(
         * "frames[:SIGMA]": the stimulus as it is, smoothed by a Gaussian of SIGMA pixels.
     delays
         Lags in samples, for series: maps of each lag are stacked as channels, lag-major, zero before
-        the first sample of a run. Nothing crosses from one run to another.
+        the first sample of a run. Nothing crosses from one run to another. Maps of pictures and
+        frames have their mean over samples taken away first, so that zero stands for the mean
+        picture: uncentred, the few rows before the first lag would be outliers that ruin a fit.
     smooth
         Standard deviation in map pixels of a Gaussian over space, applied to the maps of pictures or
         frames (borders are reflected); 0 leaves them.
@@ -105,7 +107,8 @@ def design(
         device=device,
         progress=progress,
     )
-    return _delayed(_gathered(_smoothed(maps, smooth), recording), delays, recording)
+    rows, shown = _gathered(_smoothed(maps, smooth), recording)
+    return _delayed(_centred(rows, shown) if delays else rows, delays, recording)
 
 
 class Frames(Extractor):
@@ -143,8 +146,8 @@ def _smoothed(maps: FeatureMaps, sigma: float) -> FeatureMaps:
     return FeatureMaps(values.astype(maps.dtype), maps.name, maps.channels, {**maps.attrs, "smooth": sigma})
 
 
-def _gathered(maps: FeatureMaps, recording: "Recording") -> FeatureMaps:
-    """One row a sample; samples of a series without a picture get zeros."""
+def _gathered(maps: FeatureMaps, recording: "Recording") -> tuple[FeatureMaps, NDArray[np.bool_]]:
+    """One row a sample, and which samples show a picture; others get zeros."""
     responses = recording.responses
     assert responses is not None  # checked by design
     n = recording.n_samples
@@ -164,9 +167,15 @@ def _gathered(maps: FeatureMaps, recording: "Recording") -> FeatureMaps:
             f"{int(blank.argmax())}: select the others"
         )
     if len(maps) == n and (index == np.arange(n)).all():
-        return maps
+        return maps, ~blank
     values = np.array(maps.values[np.where(blank, 0, index)])
     values[blank] = 0
+    return FeatureMaps(values, maps.name, maps.channels, maps.attrs), ~blank
+
+
+def _centred(maps: FeatureMaps, shown: NDArray[np.bool_]) -> FeatureMaps:
+    values = np.array(maps.values)
+    values[shown] -= values[shown].mean(0, dtype=np.float64).astype(values.dtype)
     return FeatureMaps(values, maps.name, maps.channels, maps.attrs)
 
 
