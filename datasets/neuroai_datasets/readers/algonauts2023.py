@@ -22,7 +22,7 @@ from ..restricted_pickle import read_label_names
 from ..safe import load_npy
 from ..selections import Selection, resolve_selection
 from ..stimulus import ImageFolder
-from .parts import Stacked, subject_folders
+from .parts import Stacked, naming_folder, subject_folders
 
 if TYPE_CHECKING:
     from ..recording import Recording
@@ -41,6 +41,7 @@ def detect(path: Path) -> bool:
     return bool(_subjects(path))
 
 
+@naming_folder
 def read(path: Path, **selection: object) -> Recording:
     """Read the training part of one subject; responses stay on disk.
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import DamagedFileError
 from ..safe import open_hdf5
 from ..selections import Selection, resolve_selection
-from .parts import FirstRows, Stacked, subject_folders
+from .parts import FirstRows, Stacked, naming_folder, subject_folders
 from .transcripts import Transcript
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def detect(path: Path) -> bool:
     return bool(_subjects(path))
 
 
+@naming_folder
 def read(path: Path, **selection: object) -> Recording:
     """Read one subject watching one task; responses stay on disk.
 

@@ -17,7 +17,7 @@ from ..safe import load_nifti, read_table
 from ..selections import Selection, resolve_selection
 from ..units import to_float
 from .nifti import read_mask, voxel_coordinates
-from .parts import subject_folders
+from .parts import naming_folder, subject_folders
 
 if TYPE_CHECKING:
     from ..recording import Recording
@@ -35,6 +35,7 @@ def detect(path: Path) -> bool:
     return bool(_subjects(path))
 
 
+@naming_folder
 def read(path: Path, **selection: object) -> Recording:
     """Read the twelve runs of one subject.
 

@@ -21,7 +21,7 @@ from ..safe import NiftiFile, load_mat, load_nifti, open_hdf5, read_text
 from ..selections import Selection, resolve_selection
 from ..stimulus import ArrayStimulus, Stimulus
 from .nsd_betas import TRIALS_PER_SESSION, SessionBetas, session_files
-from .parts import Stacked, subject_folders
+from .parts import Stacked, naming_folder, subject_folders
 
 if TYPE_CHECKING:
     from ..recording import Recording
@@ -41,6 +41,7 @@ def detect(path: Path) -> bool:
     return bool(_subjects(path))
 
 
+@naming_folder
 def read(path: Path, **selection: object) -> Recording:
     """Read the betas of one subject; they stay on disk, as do the pictures.
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError
+from ..errors import DamagedFileError, DataError
+
+if TYPE_CHECKING:
+    from ..recording import Recording
+
+    Reading = Callable[..., Recording]
 
 _SUBJECT = re.compile(r"^(?:subj|sub-|S)0*(\d+)$")
 
@@ -91,6 +97,21 @@ class FirstRows:
         rows, columns = both_axes(key)
         start, stop, take = contiguous(rows, self.shape[0])
         return np.asarray(self._source[start:stop, columns])[take]
+
+
+def naming_folder(read: Reading) -> Reading:
+    """Let every error of a reader name the folder it was reading."""
+
+    @wraps(read)
+    def reading(path: Path, **selection: object) -> Recording:
+        try:
+            return read(path, **selection)
+        except DataError as error:
+            if str(path) in str(error):
+                raise
+            raise type(error)(f"{path}: {error}") from error
+
+    return reading
 
 
 def subject_folders(root: Path) -> dict[str, Path]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import DamagedFileError, DataError
 from ..safe import open_hdf5
 from ..selections import Selection, resolve_selection
+from .parts import naming_folder
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -38,6 +39,7 @@ def detect(path: Path) -> bool:
     return bool(_subjects(path))
 
 
+@naming_folder
 def read(path: Path, **selection: object) -> Recording:
     """Read the training or the test part of one subject.
 

@@ -7,14 +7,17 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 
-_SMALLEST_CUT = 48
+_SMALLEST_CUT = 64
+_LEAST_CONTRAST = 15.0
+"""Standard deviation of grey over pixels below which a cut (plain sky, say) is drawn again."""
 
 
 def photograph_crops(n_images: int, size: int = 64, seed: int = 0) -> NDArray[np.uint8]:
     r"""Cut squares at random places and scales from photographs, turned, mirrored and relit.
 
-    Each picture is a square of side :math:`s \in [48, 256]` pixels (log-uniform) of one of the
-    photographs ``china.jpg`` and ``flower.jpg`` of scikit-learn, resampled to ``size`` by block
+    Each picture is a square of side :math:`s \in [64, 256]` pixels (log-uniform) of one of the
+    photographs ``china.jpg`` and ``flower.jpg`` of scikit-learn, drawn again where it shows next to
+    nothing, resampled to ``size`` by block
     means, turned by a multiple of 90 degrees, mirrored with probability 1/2, with its contrast
     around mid-grey scaled by a factor in [0.6, 1.2].
 
@@ -58,17 +61,25 @@ def photograph_crops(n_images: int, size: int = 64, seed: int = 0) -> NDArray[np
     rng = np.random.default_rng(seed)
     pictures = np.empty((n_images, size, size, 3), dtype=np.uint8)
     for i in range(n_images):
-        photograph = photographs[int(rng.integers(len(photographs)))]
-        side = round(np.exp(rng.uniform(np.log(_SMALLEST_CUT), np.log(256))))
-        top = int(rng.integers(photograph.shape[0] - side + 1))
-        left = int(rng.integers(photograph.shape[1] - side + 1))
-        cut = resample_square(photograph[top : top + side, left : left + side], size)
+        cut = resample_square(_cut(photographs, rng), size)
         cut = np.rot90(cut, int(rng.integers(4)))
         if rng.random() < 0.5:
             cut = cut[:, ::-1]
         relit = 127.5 + rng.uniform(0.6, 1.2) * (cut - 127.5)
         pictures[i] = np.clip(np.rint(relit), 0, 255)
     return pictures
+
+
+def _cut(photographs: list[NDArray[np.float32]], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw a square with some contrast."""
+    while True:
+        photograph = photographs[int(rng.integers(len(photographs)))]
+        side = round(np.exp(rng.uniform(np.log(_SMALLEST_CUT), np.log(256))))
+        top = int(rng.integers(photograph.shape[0] - side + 1))
+        left = int(rng.integers(photograph.shape[1] - side + 1))
+        cut = photograph[top : top + side, left : left + side]
+        if cut.mean(axis=2).std() >= _LEAST_CONTRAST:
+            return cut
 
 
 def resample_square(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
