@@ -40,7 +40,7 @@ def score_histogram(
     ax.hist(values[defined], edges, color=MUTED, label=f"all ({defined.sum()})")
     if significant is not None:
         chosen = values[defined & np.asarray(significant, dtype=bool)]
-        ax.hist(chosen, edges, color=BLUE, label=f"q < 0.05 ({chosen.size})")
+        ax.hist(chosen, edges, color=BLUE, label=f"q ≤ 0.05 ({chosen.size})")
     median = float(np.median(values[defined]))
     ax.axvline(median, color=ORANGE, linewidth=2, label=f"median {median:.3f}")
     ax.axvline(0, color=INK, linewidth=0.8)
@@ -82,11 +82,11 @@ def alpha_histogram(
     counts = np.bincount(nearest, minlength=tried.size)
     edge = np.isin(np.arange(tried.size), (0, tried.size - 1)) & (tried.size > 2)
     ax.bar(np.arange(tried.size), counts, color=np.where(edge, ORANGE, BLUE).tolist(), width=0.8)
-    shown = np.unique(np.linspace(0, tried.size - 1, min(tried.size, 7)).astype(int))
-    ax.set_xticks(shown, labels=[f"{tried[index]:.2g}" for index in shown])
+    shown = np.arange(0, tried.size, max(1, -(-tried.size // 6)))
+    ax.set_xticks(shown, labels=[f"{tried[index]:.1g}" for index in shown])
     grid(ax)
-    if edge.any():
-        at_edge = int(counts[edge].sum())
+    at_edge = int(counts[edge].sum())
+    if at_edge:
         ax.plot([], [], "s", color=ORANGE, label=f"edge of the grid ({at_edge} of {values.size})")
         ax.margins(y=0.18)
         legend(ax, loc="upper right")

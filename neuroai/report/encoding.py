@@ -11,6 +11,8 @@ from neuroai.report.page import Figure, Page, Section, Table, format_number
 
 #: A table of targets lists at most so many; ``result.nc`` holds all.
 _TABLE_ROWS = 1000
+#: Share of targets at the edge of the penalty grid from which the reader is told.
+_EDGE_SHARE = 0.1
 
 
 def encoding_page(content: EncodingContent) -> Page:
@@ -60,7 +62,7 @@ def _numbers(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         "mean_r": "mean r",
         "p95_r": "95th percentile of r",
         "median_r2_over_ceiling": "median r² / ceiling",
-        "significant": "targets with q < 0.05",
+        "n_significant": "targets with q ≤ 0.05",
         "n_targets": "targets",
         "n_samples": "samples",
         "seconds": "seconds",
@@ -80,17 +82,17 @@ def _notices(summary: Mapping[str, Any]) -> list[str]:
             f"{undefined} of {targets} targets have no defined score (constant or not finite); "
             "they are counted here and left out of every mean."
         )
-    edge = summary.get("alphas_at_edge") or 0
-    if targets and edge > 0.1 * targets:
+    edge = summary.get("alphas_at_edge") or 0.0
+    if edge > _EDGE_SHARE:
         notices.append(
-            f"{edge} of {targets} targets chose a penalty at the edge of the grid; "
+            f"{edge:.0%} of the targets chose a penalty at the edge of the grid; "
             "a wider grid (--alphas) may score higher."
         )
     return notices
 
 
 def _scores(content: EncodingContent) -> Section:
-    significant = None if content.q is None else content.q < 0.05
+    significant = None if content.q is None else content.q <= 0.05
     figure = Figure(
         "scores",
         drawings.scores(content.r, significant),
@@ -130,11 +132,11 @@ def _region_table(content: EncodingContent) -> Table:
         if content.ceiling is not None:
             row += [_median(content.ceiling[members]), _median(_normalised(content)[members])]
         if content.q is not None:
-            row.append(int((content.q[members] < 0.05).sum()))
+            row.append(int((content.q[members] <= 0.05).sum()))
         rows.append(row)
     columns = ["region", "targets", "median r", "mean r"]
     columns += ["median ceiling on r²", "median r² / ceiling"] if content.ceiling is not None else []
-    columns += ["q < 0.05"] if content.q is not None else []
+    columns += ["q ≤ 0.05"] if content.q is not None else []
     return Table(columns, rows, "Scores by region; memberships may overlap.")
 
 
@@ -226,7 +228,9 @@ def _methods(content: EncodingContent) -> Section:
 def _reproduction(content: EncodingContent) -> Section:
     rows = [[name, str(value)] for name, value in _flat(content.facts)]
     table = Table(["what", "value"], rows, "Versions, seeds, machine and checksums.")
-    return Section("How to do it again", tables=[table], preformatted=content.config)
+    recording = content.summary.get("recording", "RECORDING")
+    told = f"Save the lines below as config.toml, then: neuroai encode {recording} --config config.toml"
+    return Section("How to do it again", [told], tables=[table], preformatted=content.config)
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

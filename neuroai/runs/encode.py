@@ -269,7 +269,7 @@ def _work(
     from neuroai.runs.methods import data_facts, methods_text
     from neuroai.runs.reporting import write_report
     from neuroai.runs.results import build_tree
-    from neuroai.runs.scoring import score, summarise
+    from neuroai.runs.scoring import score
     from neuroai_datasets.store import save_tree
 
     predictions = fit_folds(arrays, config, partial, report)
@@ -293,7 +293,8 @@ def _work(
         "selection": dict(config.selection),
         "features": " + ".join(maps.name for maps in arrays.features),
         "readout": config.readout,
-        **summarise(scores, n_samples=arrays.folds.tested.size),
+        **scores.summary(),
+        "n_samples": int(arrays.folds.tested.size),
         "folds": len(arrays.folds.splits),
         "score": config.score,
         "seconds": round(time.perf_counter() - started, 3),

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from neuroai.report.content import Attention, EncodingContent, Examples, Fields
 from neuroai.runs.inputs import Inputs
-from neuroai.runs.scoring import Scores
+from neuroai.runs.scoring import target_names
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from neuroai.encoders.readouts.base import Readout
+    from neuroai.encoders.result import EncodingResult
 
 #: Targets and stimuli shown as examples.
 _SHOWN_TARGETS, _SHOWN_FIELDS, _SHOWN_IMAGES, _THUMBNAIL = 6, 18, 6, 96
@@ -21,7 +22,7 @@ _MOST_QUERIES = 8
 
 
 def build_tree(
-    inputs: Inputs, predictions: NDArray[np.float32], scores: Scores, readout: "Readout"
+    inputs: Inputs, predictions: NDArray[np.float32], scores: "EncodingResult", readout: "Readout"
 ) -> "xr.DataTree":
     """Collect the per-target result as a tree.
 
@@ -39,7 +40,8 @@ def build_tree(
     """
     import xarray as xr
 
-    groups: dict[str, xr.Dataset] = {"/": _scores(inputs, scores)}
+    groups: dict[str, xr.Dataset] = {"/": scores.dataset}
+    r = np.asarray(scores.dataset["r"].values, dtype=np.float64)
     rois, mask = inputs.recording.rois, inputs.recording.mask
     if rois is not None:
         groups["/rois"] = xr.Dataset(
@@ -47,13 +49,13 @@ def build_tree(
         )
     if mask is not None:
         groups["/volume"] = xr.Dataset({"mask": (("x", "y", "z"), mask)})
-    groups["/examples"] = _examples(inputs, predictions, scores)
+    groups["/examples"] = _examples(inputs, predictions, r)
     fields = getattr(readout, "receptive_fields_", None)
     if fields is not None:
-        best = _ranked(scores.r)[:_SHOWN_FIELDS]
+        best = _ranked(r)[:_SHOWN_FIELDS]
         maps = np.asarray(fields)[best].astype(np.float32)
         groups["/fields"] = xr.Dataset({"index": ("shown", best), "maps": (("shown", "row", "column"), maps)})
-    pictures = _pictures(inputs, readout, scores)
+    pictures = _pictures(inputs, readout, r)
     if pictures is not None:
         groups["/attention"] = pictures
     return xr.DataTree.from_dict(groups)
@@ -109,36 +111,10 @@ def read_content(
     )
 
 
-def _scores(inputs: Inputs, scores: Scores) -> "xr.Dataset":
+def _examples(inputs: Inputs, predictions: NDArray[np.float32], r: NDArray[np.float64]) -> "xr.Dataset":
     import xarray as xr
 
-    responses = inputs.recording.responses
-    assert responses is not None  # load_recording refused recordings without
-    columns = {"r": scores.r, "r2": scores.r2, "ceiling": scores.ceiling}
-    columns |= {"p": scores.p, "q": scores.q, "alpha": scores.alpha}
-    coords = {
-        str(name): ("target", coord.values)
-        for name, coord in responses.coords.items()
-        if coord.dims == ("target",) and name != "target"
-    }
-    coords["name"] = ("target", np.array(_target_names(responses), dtype=object))
-    data = {name: ("target", values) for name, values in columns.items() if values is not None}
-    return xr.Dataset(data, coords, attrs={"alphas": list(scores.alphas)} if scores.alphas else {})
-
-
-def _target_names(responses: "xr.DataArray") -> list[str]:
-    for key in ("name", "label", "target", "unit", "roi"):
-        if key in responses.coords and responses.coords[key].dtype.kind in "OUST":
-            names = [str(name) for name in responses.coords[key].values]
-            if len(set(names)) == len(names):
-                return names
-    return [f"target {index}" for index in range(responses.sizes["target"])]
-
-
-def _examples(inputs: Inputs, predictions: NDArray[np.float32], scores: Scores) -> "xr.Dataset":
-    import xarray as xr
-
-    order, rows = _ranked(scores.r), inputs.folds.tested
+    order, rows = _ranked(r), inputs.folds.tested
     third = _SHOWN_TARGETS // 3
     middle = max(order.size // 2 - third // 2, 0)
     shown = np.unique(np.r_[np.arange(third), middle + np.arange(third), order.size - 1 - np.arange(third)])
@@ -156,7 +132,7 @@ def _examples(inputs: Inputs, predictions: NDArray[np.float32], scores: Scores) 
     return xr.Dataset(data)
 
 
-def _pictures(inputs: Inputs, readout: "Readout", scores: Scores) -> "xr.Dataset | None":
+def _pictures(inputs: Inputs, readout: "Readout", r: NDArray[np.float64]) -> "xr.Dataset | None":
     """A few stimuli as small pictures, with the attention over them where the readout has one."""
     import xarray as xr
 
@@ -177,7 +153,7 @@ def _pictures(inputs: Inputs, readout: "Readout", scores: Scores) -> "xr.Dataset
         parts = [maps[rows] for maps in inputs.features]
         found = np.asarray(attention(parts[0] if len(parts) == 1 else parts), dtype=np.float32)
         maps = found.reshape(len(rows), -1, *found.shape[-2:])
-        chosen = _chosen_queries(maps.shape[1], inputs, readout, scores)
+        chosen = _chosen_queries(maps.shape[1], inputs, readout, r)
         maps, names = maps[:, [place for place, _ in chosen]], [name for _, name in chosen]
     return xr.Dataset(
         {
@@ -189,7 +165,7 @@ def _pictures(inputs: Inputs, readout: "Readout", scores: Scores) -> "xr.Dataset
 
 
 def _chosen_queries(
-    n_queries: int, inputs: Inputs, readout: "Readout", scores: Scores
+    n_queries: int, inputs: Inputs, readout: "Readout", r: NDArray[np.float64]
 ) -> list[tuple[int, str]]:
     """Queries to show: those with names, else those of the best targets."""
     names = getattr(readout, "query_names_", ())
@@ -197,8 +173,8 @@ def _chosen_queries(
         return [(place, str(name)) for place, name in enumerate(names)][:_MOST_QUERIES]
     responses = inputs.recording.responses
     assert responses is not None  # load_recording refused recordings without
-    targets = _target_names(responses)
-    return [(int(place), targets[place]) for place in _ranked(scores.r)[:_MOST_QUERIES]]
+    targets = target_names(responses)
+    return [(int(place), targets[place]) for place in _ranked(r)[:_MOST_QUERIES]]
 
 
 def _small(image: NDArray[Any]) -> NDArray[np.uint8]:

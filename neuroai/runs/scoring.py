@@ -1,6 +1,5 @@
 """From joined predictions to scores, their ceilings and their significance."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,10 @@ from neuroai.runs.config import EncodeConfig
 from neuroai.runs.inputs import Inputs
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from neuroai.encoders.readouts.base import Readout
+    from neuroai.encoders.result import EncodingResult
 
 Array = NDArray[np.float64]
 
@@ -18,25 +20,11 @@ Array = NDArray[np.float64]
 _SERIES_BLOCK = 20.0
 #: Blocks that trials are permuted in, at most: the cost grows with their square.
 _MOST_BLOCKS = 400
-_LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of every target; NaN where undefined."""
-
-    r: Array
-    r2: Array
-    ceiling: Array | None
-    p: Array | None
-    q: Array | None
-    alpha: Array | None
-    alphas: tuple[float, ...]
 
 
 def score(
     inputs: Inputs, predictions: NDArray[np.float32], readout: "Readout", config: EncodeConfig
-) -> Scores:
+) -> "EncodingResult":
     """Score predictions of rows that no model was fitted to.
 
     Parameters
@@ -53,9 +41,11 @@ def score(
 
     Returns
     -------
-    Scores
+    EncodingResult
+        With the recording's coordinates of the targets, and a unique ``name`` for each.
     """
     from neuroai.encoders.ceilings import noise_ceiling
+    from neuroai.encoders.result import EncodingResult
     from neuroai.encoders.scores import pearson_r, r2_score
 
     rows = inputs.folds.tested
@@ -70,52 +60,37 @@ def score(
     ceiling = None if repeats is None else noise_ceiling(repeats.values[:, rows])
     p, q = _significance(inputs, measured, predicted, config)
     alpha, alphas = _penalties(readout, measured.shape[1])
-    return Scores(r, r2, ceiling, p, q, alpha, alphas)
+    return EncodingResult.from_scores(
+        r,
+        r2,
+        ceiling=ceiling,
+        p=p,
+        q=q,
+        alpha=alpha,
+        alphas=alphas or None,
+        coords=_coordinates(inputs),
+    )
 
 
-def summarise(scores: Scores, *, n_samples: int) -> dict[str, Any]:
-    """Return the numbers of ``result.json`` that follow from the scores.
-
-    Parameters
-    ----------
-    scores : Scores
-        Of every target.
-    n_samples : int
-        Rows that were predicted.
-
-    Returns
-    -------
-    dict
-        Medians, mean and percentile over defined targets, and what was left out.
-    """
-    defined = scores.r[np.isfinite(scores.r)]
-    summary: dict[str, Any] = {
-        "median_r": _over(np.median, defined),
-        "mean_r": _over(np.mean, defined),
-        "p95_r": _over(lambda r: np.percentile(r, 95), defined),
-        "median_r2": _over(np.median, scores.r2[np.isfinite(scores.r2)]),
-        "n_targets": int(scores.r.size),
-        "n_undefined": int(scores.r.size - defined.size),
-        "n_samples": n_samples,
-        "alphas_at_edge": at_edge(scores),
+def _coordinates(inputs: Inputs) -> dict[str, NDArray[Any]]:
+    responses = inputs.recording.responses
+    assert responses is not None  # load_recording refused recordings without
+    coords = {
+        str(name): coord.values
+        for name, coord in responses.coords.items()
+        if coord.dims == ("target",) and name != "target"
     }
-    if scores.ceiling is not None:
-        from neuroai.encoders.scores import r2_over_ceiling
-
-        share = r2_over_ceiling(scores.r, scores.ceiling)
-        summary["median_r2_over_ceiling"] = _over(np.median, share[np.isfinite(share)])
-        summary["median_ceiling_r2"] = _over(np.median, scores.ceiling[np.isfinite(scores.ceiling)])
-    if scores.q is not None:
-        summary["significant"] = int((scores.q < _LEVEL).sum())
-    return summary
+    return {**coords, "name": np.array(target_names(responses), dtype=object)}
 
 
-def at_edge(scores: Scores) -> int:
-    """Count the targets whose penalty lies at the edge of the grid."""
-    if scores.alpha is None or len(scores.alphas) < 2:
-        return 0
-    edges = np.array([min(scores.alphas), max(scores.alphas)])
-    return int(np.isclose(scores.alpha[:, None], edges, rtol=1e-6).any(1).sum())
+def target_names(responses: "xr.DataArray") -> list[str]:
+    """Name each target: by a coordinate whose labels are all different, else by number."""
+    for key in ("name", "label", "target", "unit", "roi"):
+        if key in responses.coords and responses.coords[key].dtype.kind in "OUST":
+            names = [str(name) for name in responses.coords[key].values]
+            if len(set(names)) == len(names):
+                return names
+    return [f"target {index}" for index in range(responses.sizes["target"])]
 
 
 def _significance(
@@ -150,7 +125,3 @@ def _penalties(readout: "Readout", n_targets: int) -> tuple[Array | None, tuple[
         grid = getattr(readout, "alphas", None)
     tried = () if grid is None else tuple(float(value) for value in np.asarray(grid).ravel())
     return (np.full(n_targets, values[0]) if values.size == 1 else values), tried
-
-
-def _over(statistic: Any, values: Array) -> float | None:
-    return float(statistic(values)) if values.size else None

@@ -29,7 +29,7 @@ def make_content(name: str = "plain", *, series: bool = False, volume: bool = Fa
             "p95_r": 0.7,
             "n_targets": n,
             "n_undefined": 1,
-            "alphas_at_edge": 30,
+            "alphas_at_edge": 0.625,
             "seconds": 3.2,
             "median_r2_over_ceiling": 0.5,
         },
