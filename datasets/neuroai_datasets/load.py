@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neuroai_datasets.errors import CardError, DatasetUnavailableError
+from neuroai_datasets.errors import CardError, DataError, DatasetUnavailableError
 from neuroai_datasets.selections import nearest, resolve_selection
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def load(name_or_path: str | Path, **selection: object) -> Recording:
             "public layout, or a file .nwb, .nii, .nii.gz or .h5. For your own arrays write a recording.toml "
             "beside them"
         )
-    return get_reader(reader).read(path, **selection)
+    with naming(path):
+        return get_reader(reader).read(path, **selection)
 
 
 def load_catalogued(name: str, selection: Mapping[str, object]) -> Recording:
@@ -100,15 +102,27 @@ def load_catalogued(name: str, selection: Mapping[str, object]) -> Recording:
 
     card = info(name)
     folder = require(name)
-    if card.recording is not None:
+    chosen: Mapping[str, object] = selection
+    if card.selections or card.recording is not None:
         chosen = resolve_selection(card.selections, selection, name)
-        recording = read_with_card(folder, card.recording, chosen)
-    elif card.selections:
-        chosen = resolve_selection(card.selections, selection, name)
-        recording = get_reader(card.reader).read(folder, **chosen)
-    else:
-        recording = get_reader(card.reader).read(folder, **selection)
+    with naming(folder):
+        if card.recording is not None:
+            texts = {key: str(value) for key, value in chosen.items()}
+            recording = read_with_card(folder, card.recording, texts)
+        else:
+            recording = get_reader(card.reader).read(folder, **chosen)
     return describe(recording, card)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put `path` before the message of any of our errors that does not name it."""
+    try:
+        yield
+    except DataError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
 
 
 def describe(recording: Recording, card: CatalogueCard) -> Recording:
