@@ -1,0 +1,87 @@
+"""Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 bad data, 4 out of memory or disk, 5 interrupted."""
+
+import errno
+import sys
+from collections.abc import Sequence
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
+
+USAGE, BAD_DATA, EXHAUSTED, INTERRUPTED, BUG = 2, 3, 4, 5, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after ``neuroai``; those of this process when left out.
+
+    Returns
+    -------
+    int
+        Exit code. A failure is told in at most three lines on stderr, a bug with its traceback.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    neuroai ...
+    0
+    """
+    from neuroai.cli.app import app
+
+    try:
+        code = app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        return int(code or 0)
+    except (Exception, KeyboardInterrupt) as error:
+        code, lines = explain(error)
+        if code == BUG:
+            import traceback
+
+            traceback.print_exc()
+        for line in lines:
+            print(line, file=sys.stderr)
+        return code
+
+
+def explain(error: BaseException) -> tuple[int, list[str]]:
+    """Return the exit code of an exception, and what to tell the user.
+
+    Examples
+    --------
+    >>> explain(MemoryError())[0], explain(KeyError("x"))[0], explain(KeyboardInterrupt())[0]
+    (4, 1, 5)
+    """
+    code = _code(error)
+    if code == BUG:
+        return code, [f"neuroai failed on something it did not expect: {type(error).__name__}: {error}"]
+    message = _message(error)
+    return code, [f"error: {message}" if code != INTERRUPTED else message]
+
+
+def _code(error: BaseException) -> int:
+    from neuroai.errors import CheckpointError, ConfigError, DataError, InterruptedRunError, ShapeError
+
+    # typer 0.24 and later carry their own copy of click: told apart by name, not by class.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, (KeyboardInterrupt, InterruptedRunError)) or "Abort" in names:
+        return INTERRUPTED
+    if isinstance(error, ConfigError) or names & {"UsageError", "ClickException"}:
+        return USAGE
+    if isinstance(error, MemoryError) or "OutOfMemoryError" in names:
+        return EXHAUSTED
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return EXHAUSTED
+    if isinstance(error, (DataError, ShapeError, CheckpointError, OSError)):
+        return BAD_DATA
+    return BUG
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if hasattr(error, "format_message"):
+        return str(error.format_message())
+    if isinstance(error, MemoryError) and not str(error):
+        return "out of memory; give --memory, select fewer targets, or use smaller features"
+    return str(error)
