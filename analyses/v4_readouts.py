@@ -44,7 +44,7 @@ READOUTS = {
     "ridge, mean-pooled": ("ridge", {"pool": "mean", "alphas": PENALTIES, "cv": "loo"}),
     "pca-ridge": ("pca-ridge", {"alphas": PENALTIES, "cv": "loo"}),
     "attention": ("attention", {}),
-    "gaussian, tied weights": ("gaussian", {"coherences": (float("inf"),)}),
+    "gaussian, tied weights": ("gaussian", {"coherences": (float("inf"),), "sizes": (0.18, 0.25, 0.35, 0.7)}),
     "factorised": ("factorised", {}),
     "gaussian": ("gaussian", {}),
 }

@@ -28,7 +28,7 @@ class GaussianReadout(Readout):
     The weights of target ``v`` have the prior
 
     .. math:: W_v[c, i] \sim N(0, S_k), \qquad
-              S_k[i, j] = \sqrt{m_k(i) m_k(j)} \exp(-|x_i - x_j|^2 / 2 \ell_k^2),
+              S_k[i, j] = m_k(i)\, m_k(j) \exp(-|x_i - x_j|^2 / 2 \ell_k^2),
 
     independent over channels, with ``m_k`` a Gaussian field of given centre and size. Each of the candidate
     fields gives a ridge regression in closed form; its evidence is its accuracy on held-out training samples,
@@ -102,7 +102,7 @@ class GaussianReadout(Readout):
     def __init__(
         self,
         *,
-        sizes: Sequence[float] = (0.25, 0.5, 1.0),
+        sizes: Sequence[float] = (0.35, 0.7, 1.4),
         coherences: Sequence[float] = (0.3, 0.6),
         alphas: Sequence[float] = DEFAULT_ALPHAS,
         grid: int = 14,

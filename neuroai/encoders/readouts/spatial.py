@@ -53,14 +53,14 @@ class Field:
     def root(self, positions: Tensor, tolerance: float = 1e-4) -> Tensor:
         r"""Square root of the prior covariance of a channel's weights over positions: (N, q), q <= N.
 
-        .. math:: S_{ij} = \sqrt{m_i m_j} \exp(-|x_i - x_j|^2 / 2 \ell^2) = B B^\top,
+        .. math:: S_{ij} = m_i m_j \exp(-|x_i - x_j|^2 / 2 \ell^2) = B B^\top,
 
         with ``m`` the profile and ``l`` the coherence; directions below ``tolerance`` of the largest variance
         are dropped.
         """
-        scale = self.profile(positions).sqrt()
+        scale = self.profile(positions)
         if math.isinf(self.coherence):
-            return self.profile(positions)[:, None]
+            return scale[:, None]
         if self.coherence == 0:
             return torch.diag(scale)
         correlation = torch.exp(-torch.cdist(positions, positions).square() / (2 * self.coherence**2))
@@ -75,20 +75,20 @@ def tile_fields(
 ) -> list[Field]:
     """Fields that tile the central part of the maps at every size and coherence.
 
-    Centres lie on a square grid over [-extent, extent] whose spacing is at most 1.5 times the field's size,
-    but not finer than the map itself. Maps of one position have one field.
+    Centres lie on a square grid over [-extent, extent] whose spacing is at most the field's size, but
+    not finer than the map itself. Maps of one position have one field.
 
     Examples
     --------
-    >>> len(tile_fields(7, 7, sizes=(0.5,), coherences=(0.3,)))
+    >>> len(tile_fields(7, 7, sizes=(0.7,), coherences=(0.3,)))
     9
     """
     if height == width == 1:
         return [Field(0.0, 0.0, 1.0, math.inf)]
     fields = []
     for size in sizes:
-        across = _centres(max(1.5 * size, 2 / width), extent if width > 1 else 0.0)
-        down = _centres(max(1.5 * size, 2 / height), extent if height > 1 else 0.0)
+        across = _centres(max(size, 2 / width), extent if width > 1 else 0.0)
+        down = _centres(max(size, 2 / height), extent if height > 1 else 0.0)
         fields += [Field(x, y, size, coherence) for coherence in coherences for y in down for x in across]
     return fields
 
