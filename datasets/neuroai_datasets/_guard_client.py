@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,46 @@ from neuroai_datasets.errors import DamagedFileError, UnsafeFileError
 TIME_LIMIT = 5.0
 START_LIMIT = 120.0
 MEMORY_LIMIT = 4 << 30
+WAITING_FACTOR = 6
 BYTES_PER_SECOND = 20e6
+
+
+class _Clock:
+    """How long a child may take, in its own CPU seconds where the system tells them.
+
+    A busy machine thus refuses no file. Waiting itself ends after six times the limit, whatever the
+    child does.
+    """
+
+    def __init__(self, pid: int, limit: float) -> None:
+        self._pid = pid
+        self._limit = limit
+        self._start = time.monotonic()
+        self._cpu_start = self._cpu()
+
+    def extend(self, seconds: float) -> None:
+        """Allow more time."""
+        self._limit += seconds
+
+    def wait(self, descriptor: int) -> None:
+        """Wait until something can be read; TimeoutError when time is up."""
+        while not select.select([descriptor], [], [], self._next_look())[0]:
+            waited = time.monotonic() - self._start
+            used = waited if self._cpu_start is None else (self._cpu() or 0.0) - self._cpu_start
+            if used >= self._limit or waited >= WAITING_FACTOR * self._limit:
+                raise TimeoutError
+
+    def _next_look(self) -> float:
+        remaining = self._start + self._limit - time.monotonic()
+        return remaining if remaining > 0 else 0.1
+
+    def _cpu(self) -> float | None:
+        """CPU seconds of the child, from /proc; None where there is none."""
+        try:
+            fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Worker:
@@ -33,33 +73,34 @@ class Worker:
         self.starts = 0
 
     def request(self, payload: dict[str, Any], limit: float) -> tuple[Any, list[bytes]]:
-        """Send one request and wait for its answer at most ``limit`` seconds."""
+        """Send one request and wait for its answer at most ``limit`` seconds of the child's CPU time."""
         where = payload["path"]
         with self._lock:
             process = self._ready()
             text = json.dumps(payload).encode()
-            deadline = time.monotonic() + limit
+            clock = _Clock(process.pid, limit)
             try:
                 assert process.stdin is not None
                 process.stdin.write(struct.pack("<q", len(text)) + text)
                 process.stdin.flush()
-                header = json.loads(self._receive_sized(process, deadline))
-                blobs = [
-                    self._receive(process, n, deadline + n / BYTES_PER_SECOND)
-                    for n in header.get("blobs", [])
-                ]
+                header = json.loads(self._receive_sized(process, clock))
+                sizes = header.get("blobs", [])
+                clock.extend(sum(sizes) / BYTES_PER_SECOND)
+                blobs = [self._receive(process, n, clock) for n in sizes]
             except TimeoutError:
                 self._kill()
                 raise DamagedFileError(
                     f"{where}: reading did not end within {limit:.3g} s: the file is damaged, or needs a "
-                    "larger "
-                    "time_limit="
+                    "larger time_limit="
                 ) from None
             except (EOFError, BrokenPipeError, json.JSONDecodeError):
                 code = self._kill()
                 raise DamagedFileError(
                     f"{where}: the reading library crashed on this file (exit {code})"
                 ) from None
+            except BaseException:
+                self._kill()  # an answer that was not taken would be read as the next one's
+                raise
         if header["ok"]:
             return header["result"], blobs
         kind = UnsafeFileError if header["kind"] == "unsafe" else DamagedFileError
@@ -83,7 +124,8 @@ class Worker:
             # "::" turns HDF5's loading of plug-ins off.
             environment |= {"HDF5_PLUGIN_PRELOAD": "::", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "neuroai_datasets._guard", str(MEMORY_LIMIT)],
+                # -P: modules in the current folder, which may hold foreign files, are not imported.
+                [sys.executable, "-P", "-m", "neuroai_datasets._guard", str(MEMORY_LIMIT)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -91,7 +133,14 @@ class Worker:
             )
             self._owner = os.getpid()
             self.starts += 1
-            self._receive_sized(self._process, time.monotonic() + START_LIMIT)
+            try:
+                self._receive_sized(self._process, _Clock(self._process.pid, START_LIMIT))
+            except (EOFError, TimeoutError):
+                code = self._kill()
+                raise RuntimeError(
+                    f"the process that reads foreign files did not start (exit {code}): "
+                    f"try `{sys.executable} -P -m neuroai_datasets._guard {MEMORY_LIMIT}`"
+                ) from None
         return self._process
 
     def _kill(self) -> int | None:
@@ -111,18 +160,16 @@ class Worker:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
 
-    def _receive_sized(self, process: subprocess.Popen[bytes], deadline: float) -> bytes:
-        return self._receive(process, struct.unpack("<q", self._receive(process, 8, deadline))[0], deadline)
+    def _receive_sized(self, process: subprocess.Popen[bytes], clock: "_Clock") -> bytes:
+        return self._receive(process, struct.unpack("<q", self._receive(process, 8, clock))[0], clock)
 
     @staticmethod
-    def _receive(process: subprocess.Popen[bytes], n: int, deadline: float) -> bytes:
+    def _receive(process: subprocess.Popen[bytes], n: int, clock: "_Clock") -> bytes:
         assert process.stdout is not None
         descriptor = process.stdout.fileno()
         out = bytearray()
         while len(out) < n:
-            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise TimeoutError
+            clock.wait(descriptor)
             part = os.read(descriptor, min(n - len(out), 1 << 20))
             if not part:
                 raise EOFError

@@ -104,13 +104,23 @@ class Handle:
     def __init__(self, path: Path, on_read: OnRead | None = None) -> None:
         self.path = path
         self.stream = VerifiedFile(path, on_read)
+        problem = None
         try:
             self.file = h5netcdf.File(self.stream, "r", decode_vlen_strings=True)
-        except Exception as error:
-            failure = self.stream.failure
+        except Exception as error:  # h5py and h5netcdf report damage in many ways
+            problem = self.problem(error)
+        if problem is not None:
             self.stream.close()
-            raise failure or DamagedFileError(f"{path}: not a netCDF-4 file ({error})") from error
+            # Raised here, not above: an exception that passed through HDF5 and is kept until the interpreter
+            # ends, as the context of this one, makes h5py crash there.
+            raise problem
         _open_handles.add(self)
+
+    def problem(self, error: Exception) -> DamagedFileError:
+        """What to raise instead of an exception of the libraries."""
+        return DamagedFileError(
+            self.stream.failure or f"{self.path}: cannot be read ({type(error).__name__}: {error})"
+        )
 
     def close(self) -> None:
         """Close the file; its lazily backed arrays can no longer be read."""
@@ -135,9 +145,8 @@ class StoredArray:
         try:
             return self._handle.file[self._name][key]
         except Exception as error:  # h5py reports a failed read in many ways
-            if self._handle.stream.failure is not None:
-                raise self._handle.stream.failure from None
-            raise DamagedFileError(f"{self._handle.path}: {self._name}: cannot be read ({error})") from error
+            problem = self._handle.problem(error)
+        raise problem  # outside the handler, see Handle
 
 
 def read(handle: Handle) -> tuple[xr.DataTree, int]:

@@ -82,7 +82,13 @@ class Hdf5Dataset:
             return np.empty([len(range(s.start, s.stop, s.step)) for s in slices], dtype=self.dtype)
         payload = {"op": "read", "name": self.name, "key": [[s.start, s.stop, s.step] for s in slices]}
         entry, blobs = self._file._request(payload)
-        return client.unpack_array(entry, blobs)
+        values = client.unpack_array(entry, blobs)
+        if values.shape != tuple(len(range(s.start, s.stop, s.step)) for s in slices):
+            raise DamagedFileError(
+                f"{self._file.path}: {self.name}: {values.shape} values were read: the file changed since it "
+                "was opened"
+            )
+        return values
 
     def __repr__(self) -> str:
         return f"<Hdf5Dataset {self.name} {self.dtype} {self.shape}>"

@@ -106,9 +106,44 @@ def bin_spikes(times: npt.ArrayLike, edges: npt.ArrayLike) -> npt.NDArray[np.int
     >>> bin_spikes([0.0, 0.1, 0.3], [0.0, 0.1, 0.2, 0.3]).tolist()
     [1, 1, 0]
     """
-    edge_ticks, spike_ticks = to_ticks(edges), to_ticks(times)
-    if edge_ticks.ndim != 1 or edge_ticks.size < 2 or not (np.diff(edge_ticks) > 0).all():
+    return count_ticks(to_ticks(times), edges_to_ticks(edges))
+
+
+def edges_to_ticks(edges: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Bin edges as whole nanoseconds.
+
+    Raises
+    ------
+    DataError
+        If they are fewer than 2 or do not ascend by at least 1 ns.
+
+    Examples
+    --------
+    >>> edges_to_ticks([0.0, 1e-3]).tolist()
+    [0, 1000000]
+    """
+    ticks = to_ticks(edges)
+    if ticks.ndim != 1 or ticks.size < 2 or not (np.diff(ticks) > 0).all():
         raise DataError("edges must be at least 2 times that ascend by 1 ns or more")
+    return ticks
+
+
+def count_ticks(
+    spike_ticks: npt.NDArray[np.int64], edge_ticks: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int32]:
+    """Count ascending spikes between ascending edges, both in ticks.
+
+    Raises
+    ------
+    DataError
+        If the spikes descend.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> count_ticks(np.array([0, 5, 10]), np.array([0, 10])).tolist()
+    [2]
+    """
     if (np.diff(spike_ticks) < 0).any():
         raise DataError(
             f"spike times descend at index {int(np.flatnonzero(np.diff(spike_ticks) < 0)[0]) + 1}"

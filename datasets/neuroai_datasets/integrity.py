@@ -74,8 +74,8 @@ class VerifiedFile(io.RawIOBase):
     ----------
     size : int
         Bytes of payload.
-    failure : DamagedFileError or None
-        The first damage met while reading.
+    failure : str or None
+        The last damage met while reading.
 
     Raises
     ------
@@ -92,7 +92,7 @@ class VerifiedFile(io.RawIOBase):
         super().__init__()
         self.path = Path(path)
         self._position = 0
-        self.failure: DamagedFileError | None = None
+        self.failure: str | None = None
         self._on_read = on_read
         if not self.path.is_file():
             raise DamagedFileError(f"{self.path}: no such file")
@@ -144,13 +144,12 @@ class VerifiedFile(io.RawIOBase):
         if self._on_read is not None:
             self._on_read(offset, n)
         if hashlib.sha256(data).digest() != self._digests[index]:
-            # Kept, because HDF5 swallows what is raised while it reads.
-            self.failure = DamagedFileError(
+            # The text is kept, because HDF5 swallows what is raised while it reads.
+            self.failure = (
                 f"{self.path}: bytes {offset} to {offset + n} do not match their SHA-256: the file was "
-                "damaged or "
-                "changed since it was written. Fetch or make it again"
+                "damaged or changed since it was written. Fetch or make it again"
             )
-            raise self.failure
+            raise DamagedFileError(self.failure)
         self._verified[index] = 1
         self._cache = (index, data)
         return data

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from neuroai_datasets.binning import bin_edges, bin_spikes
+from neuroai_datasets.binning import bin_edges, count_ticks, edges_to_ticks, to_ticks
 from neuroai_datasets.errors import DataError
 from neuroai_datasets.spike_checks import check_train, check_unit
 from neuroai_datasets.units import to_seconds
@@ -191,9 +191,10 @@ class SpikeTrains:
             raise DataError("edges and start/stop were both given: give edges alone, or a width")
         else:
             edges = np.asarray(width, dtype=np.float64)
-        out = np.zeros((max(len(edges) - 1, 0), self.n_units), dtype=np.int32)
+        ticks = edges_to_ticks(edges)
+        out = np.empty((len(ticks) - 1, self.n_units), dtype=np.int32)
         for i in range(self.n_units):
-            out[:, i] = bin_spikes(self.unit(i), edges)
+            out[:, i] = count_ticks(to_ticks(self.unit(i)), ticks)
         return out
 
     def _unit_offsets(self) -> npt.NDArray[np.int64]:

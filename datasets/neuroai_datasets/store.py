@@ -140,10 +140,14 @@ def open_tree(path: str | Path, *, on_read: Callable[[int, int], None] | None = 
         When the file is cut off, damaged, or not one of ours.
     """
     handle = _netcdf.Handle(Path(path), on_read)
+    problem = None
     try:
         tree, version = _netcdf.read(handle)
     except Exception as error:  # h5netcdf reports damaged metadata in many ways
-        raise handle.stream.failure or DamagedFileError(f"{path}: {type(error).__name__}: {error}") from error
+        problem = handle.problem(error)
+    if problem is not None:
+        handle.close()
+        raise problem
     if version != FORMAT:
         raise DamagedFileError(f"{path}: written in format {version}: this version reads format {FORMAT}")
     return tree

@@ -221,6 +221,8 @@ def test_nifti_gz_bomb(tmp_path: Path) -> None:
     header = nib.Nifti1Header()
     header.set_data_shape((1000, 1000, 1000))
     header.set_data_dtype(np.float64)
+    header["magic"] = b"n+1"
+    header["vox_offset"] = 352
     path = tmp_path / "bomb.nii.gz"
     path.write_bytes(gzip.compress(bytes(header.binaryblock) + bytes(4096)))
     with pytest.raises(UnsafeFileError, match="more than"):

@@ -48,7 +48,7 @@ def hdf5_bytes(numbers: np.ndarray) -> bytes:
 
 
 def read_hdf5(path: Path) -> Any:
-    file = safe.open_hdf5(path, time_limit=2.0)
+    file = safe.open_hdf5(path, time_limit=1.0)
     content = {n: (frozen(d[...]), frozen(d.attrs)) for n, d in file.items()}
     return content, {g: frozen(file.attrs(g)) for g in file.groups}
 
@@ -124,7 +124,7 @@ def test_mat(numbers: np.ndarray, survive: Any, n: int, compressed: bool) -> Non
     scipy.io.savemat(
         stream, {"y": numbers, "s": {"rate": 30.0, "name": "V4"}, "c": cell}, do_compression=compressed
     )
-    survive(stream.getvalue(), ".mat", lambda p: frozen(safe.load_mat(p, time_limit=2.0)), n)
+    survive(stream.getvalue(), ".mat", lambda p: frozen(safe.load_mat(p, time_limit=1.0)), n)
 
 
 TSV = b"onset\tduration\ttrial_type\n" + b"".join(b"%d.5\t2\tface%d\n" % (i, i % 3) for i in range(60))

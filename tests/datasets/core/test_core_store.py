@@ -264,3 +264,30 @@ def test_verified_file_reads_like_a_file(tmp_path: Path) -> None:
             assert stream.read(n) == data[at : at + n]
         stream.seek(-10, 2)
         assert stream.read() == data[-10:]
+
+
+EXIT = """
+import sys
+from neuroai_datasets import DamagedFileError, Recording
+kept = []
+whole = Recording.open(sys.argv[1])
+for path in sys.argv[1:]:
+    try:
+        Recording.open(path).responses.load()
+    except DamagedFileError as error:
+        kept.append(error)
+print(len(kept))
+"""
+
+
+def test_errors_that_are_kept_do_not_crash_the_end_of_the_program(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = Recording.from_arrays(rng.random((2500, 1000)), name="x").save(tmp_path / "whole.h5")
+    data = path.read_bytes()
+    damaged = []
+    for position in (5, 2 * BLOCK + 5):
+        damaged.append(tmp_path / f"{position}.h5")
+        damaged[-1].write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+    command = [sys.executable, "-c", EXIT, str(path), *map(str, damaged)]
+    out = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (out.returncode, out.stdout.strip()) == (0, "2"), out.stderr
