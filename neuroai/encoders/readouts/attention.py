@@ -54,7 +54,7 @@ class AttentionReadout(Readout):
         Training stops after ``patience`` epochs without a better held-out correlation.
     validation : float, default 0.15
         Share of the training rows (whole groups) that chooses the epoch.
-    n_members : int, default 3
+    n_members : int, default 2
         Encoders averaged.
     seed : int, default 0
         Same seed, data, machine and thread count: same predictions.
@@ -103,18 +103,18 @@ class AttentionReadout(Readout):
         hemisphere: npt.ArrayLike | None = None,
         *,
         combine: Combine = "mean",
-        d_model: int = 64,
-        n_heads: int = 4,
-        d_ffn: int = 128,
+        d_model: int = 96,
+        n_heads: int = 2,
+        d_ffn: int = 32,
         dropout: float = 0.2,
         channel_dropout: float = 0.1,
         learning_rate: float = 6e-3,
-        weight_decay: float = 0.5,
+        weight_decay: float = 1.0,
         batch_size: int = 64,
         epochs: int = 40,
         patience: int = 15,
         validation: float = 0.15,
-        n_members: int = 3,
+        n_members: int = 2,
         seed: int = 0,
         checkpoints: str | Path | None = None,
     ) -> None:

@@ -92,6 +92,7 @@ def test_two_hundred_kills(tmp_path, uninterrupted):
     assert rounds(tmp_path, 200, 1, uninterrupted) == 200
 
 
+@pytest.mark.slow  # imports torch in two new interpreters
 def test_resume_in_a_new_interpreter(tmp_path, uninterrupted):
     command = [sys.executable, str(CHILD), str(tmp_path / "ckpt"), str(tmp_path / "end.safetensors"), "0"]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
