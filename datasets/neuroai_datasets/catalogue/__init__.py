@@ -109,19 +109,22 @@ def locate(name: str) -> Path | None:
 
 
 def _holds_something(folder: Path, card: CatalogueCard) -> bool:
-    """Whether a folder holds at least one of the card's files, or any file where the card names none."""
+    """Whether a folder holds at least one of the card's files, or anything where the card names none."""
     if not folder.is_dir():
         return False
     if card.files:
         return any((folder / path).is_file() for path in card.files)
-    return any(True for _ in visible_files(folder))
+    return any(_is_visible(entry.name) for entry in folder.iterdir())
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith(".part")
 
 
 def visible_files(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder, hidden ones and unfinished downloads left out."""
     for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and path.suffix != ".part" and not any(part.startswith(".") for part in parts):
+        if all(map(_is_visible, path.relative_to(folder).parts)) and path.is_file():
             yield path
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neuroai_datasets.catalogue import verify
 from neuroai_datasets.errors import CardError, DamagedFileError, DataError
+from neuroai_datasets.load import load
 from neuroai_datasets.readers import algonauts2023 as algonauts_reader
 from neuroai_datasets.readers import cneuromod as cneuromod_reader
 from neuroai_datasets.readers import nsd as nsd_reader
@@ -240,6 +242,16 @@ def test_cneuromod_transcripts_relative_and_wrong(cneuromod, tmp_path: Path) -> 
         path.write_text(header + "".join([*empty[:9], row, *empty[:8]]))
         with pytest.raises(DamagedFileError, match=message):
             cneuromod_reader.read(root)
+
+
+def test_loaded_by_name_and_by_path(short_clips, algonauts, tmp_path, monkeypatch) -> None:
+    (tmp_path / "short_clips").symlink_to(short_clips.path)
+    monkeypatch.setenv("NEUROAI_DATA", str(tmp_path))
+    recording = load("short_clips", subject=1)
+    assert recording.attrs["licence"].startswith("See the data set")
+    assert recording.n_targets == 40
+    assert verify("short_clips").ok
+    assert load(algonauts.path, hemisphere="left").n_targets == 30
 
 
 @pytest.mark.parametrize(
