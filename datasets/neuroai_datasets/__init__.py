@@ -17,6 +17,7 @@ from typing import Any
 _HOME = {
     "Recording": "recording",
     "SpikeTrains": "spikes",
+    "Intervals": "intervals",
     "Stimulus": "stimulus",
     "ArrayStimulus": "stimulus",
     "ImageFolder": "stimulus",

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from neuroai_datasets import _construct, _describe
+from neuroai_datasets import _construct, _describe, _volume
 from neuroai_datasets._scan import NanPolicy
 from neuroai_datasets._select import select_tree
 from neuroai_datasets.errors import DataError
@@ -340,11 +339,7 @@ class Recording:
     def mask(self) -> npt.NDArray[np.bool_] | None:
         """Boolean volume (x, y, z), True at the targets."""
         group = self._group("volume")
-        if group is None or "voxel" not in group:
-            return None
-        out = np.zeros(tuple(int(n) for n in group["shape"].values), dtype=bool)
-        out.reshape(-1)[group["voxel"].values] = True
-        return out
+        return None if group is None or "voxel" not in group else _volume.mask(group)
 
     def to_nifti(self, values: npt.ArrayLike, fill: float = 0.0) -> Any:
         """Map one value a target (or a series of them) back into the volume.
@@ -366,23 +361,10 @@ class Recording:
         DataError
             When the recording has no volume, or the number of values is not that of the targets.
         """
-        # Imported by name: nibabel is heavy, and typed only in part.
-        nib = import_module("nibabel")
         group = self._group("volume")
         if group is None or "voxel" not in group or "affine" not in group:
             raise DataError(f"{self.name}: no mask and affine: values have no place in a volume")
-        rows = np.asarray(values, dtype=np.float32)
-        voxel = group["voxel"].values
-        if rows.ndim not in (1, 2) or rows.shape[-1] != len(voxel):
-            raise DataError(f"values have shape {rows.shape}: expected (..., {len(voxel)}), one a target")
-        shape = tuple(int(n) for n in group["shape"].values)
-        flat = np.full((int(np.prod(shape)), *rows.shape[:-1]), fill, dtype=np.float32)
-        flat[voxel] = rows.T
-        image = nib.Nifti1Image(flat.reshape(*shape, *rows.shape[:-1]), self.affine)
-        if rows.ndim == 2 and self.period is not None:
-            image.header.set_zooms((*image.header.get_zooms()[:3], self.period))
-            image.header.set_xyzt_units("mm", "sec")
-        return image
+        return _volume.to_nifti(group, values, fill, self.period)
 
     def select(self, *, samples: Any = None, targets: Any = None) -> "Recording":
         """Some samples, some targets (or units), lazily.
