@@ -142,6 +142,8 @@ def train(
     ------
     CheckpointError
         If a checkpoint cannot be written, or the one found belongs to another run.
+    ConfigError
+        If there are no samples, or some batch has fewer than there are processes.
     InterruptedRunError
         On Ctrl-C, after the step in progress and its checkpoint; run again to resume.
     FloatingPointError
@@ -165,6 +167,7 @@ def train(
     """
     if fabric is None:
         fabric = Fabric(accelerator="cpu", devices=1)
+    _check_shares(len(batches), plan.batch_size, fabric.world_size)
     wrapped, wrapped_optimizer = fabric.setup(model, optimizer)
     run = _Run(model, optimizer, scheduler, plan, folder, _identity(config, data_hash, plan), fabric)
     run.resume()
@@ -185,7 +188,7 @@ def train(
             run.loss_sum += value.detach().double()
             if run.step % per_epoch == 0:
                 run.end_epoch(per_epoch, _score(wrapped, evaluate))
-            finished, stop = run.finished(per_epoch), interrupted.is_set()
+            finished, stop = run.finished(per_epoch), _on_any_rank(interrupted.is_set(), fabric)
             if run.due(per_epoch) or finished or stop:
                 run.save()
             if progress is not None:
@@ -198,6 +201,15 @@ def train(
             if finished:
                 break
     return run.result()
+
+
+def _check_shares(n_samples: int, batch_size: int, world: int) -> None:
+    smallest = min(batch_size, n_samples % batch_size or batch_size, n_samples)
+    if smallest < world:
+        raise ConfigError(
+            f"{n_samples} samples in batches of {batch_size} leave a batch of {smallest}, which "
+            f"{world} processes cannot share: change batch_size or the number of samples"
+        )
 
 
 def _identity(config: Mapping[str, Any] | None, data_hash: str, plan: Plan) -> dict[str, str]:
@@ -229,6 +241,14 @@ def _stream(batches: Batches, plan: Plan, first: int, last: int, fabric: Fabric)
         generator=torch.Generator().manual_seed(plan.seed),
     )
     yield from loader
+
+
+def _on_any_rank(flag: bool, fabric: Fabric) -> bool:
+    """Whether ``flag`` is set on some rank: all must write and stop at the same step."""
+    if fabric.world_size == 1:
+        return flag
+    total = fabric.all_reduce(torch.tensor(float(flag), device=fabric.device), reduce_op="sum")
+    return bool(cast("Tensor", total) > 0)
 
 
 def _score(model: nn.Module, evaluate: Callable[[nn.Module], float] | None) -> float | None:

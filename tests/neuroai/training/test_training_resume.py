@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from neuroai.errors import CheckpointError, InterruptedRunError
+from neuroai.errors import CheckpointError, ConfigError, InterruptedRunError
 from neuroai.training import Plan, load_newest, train
 
 CHILD = Path(__file__).with_name("training_child.py")
@@ -216,3 +216,11 @@ def test_float64_models_stay_float64():
         return output.square().mean()
 
     train(model, torch.optim.SGD(model.parameters(), 0.1), child.Samples(), loss, Plan(1, 16))
+
+
+def test_no_samples_are_refused():
+    model = torch.nn.Linear(6, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    empty = torch.utils.data.TensorDataset(torch.zeros(0, 6))
+    with pytest.raises(ConfigError, match="0 samples"):
+        train(model, optimizer, empty, child.loss, Plan(1, 16))
