@@ -188,7 +188,7 @@ def target_bars(
         ax.plot(
             places, dots, ".", color=ORANGE, markersize=4, label="noise ceiling", rasterized=data.size > 2000
         )
-        legend(ax, loc="upper right")
+        legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
     if names is not None and data.size <= 40:
         name_ticks(ax, [names[index] for index in order], rotate=True)
         ax.set_xlabel("")

@@ -228,8 +228,9 @@ def _methods(content: EncodingContent) -> Section:
 def _reproduction(content: EncodingContent) -> Section:
     rows = [[name, str(value)] for name, value in _flat(content.facts)]
     table = Table(["what", "value"], rows, "Versions, seeds, machine and checksums.")
-    recording = content.summary.get("recording", "RECORDING")
-    told = f"Save the lines below as config.toml, then: neuroai encode {recording} --config config.toml"
+    told = "Save the lines below as config.toml and give it to `neuroai encode` with --config config.toml."
+    if content.summary.get("in_memory"):
+        told = "Recording or features were made in memory: call neuroai.encode on them with these options."
     return Section("How to do it again", [told], tables=[table], preformatted=content.config)
 
 

@@ -220,7 +220,10 @@ def _median_ceiling(datasets: Sequence[Any]) -> float | None:
 
 
 def _names(opened: Sequence[directory.Run]) -> list[str]:
-    """Name runs by what differs between them: readout, features, or the directory."""
+    """Name runs by what differs between them: kind of readout, readout, features, or the directory."""
+    kinds = [str(run.summary.get("readout")).partition(":")[0] for run in opened]
+    if len(set(kinds)) == len(kinds):
+        return kinds
     for keys in (("readout",), ("features",), ("readout", "features")):
         names = [" · ".join(str(run.summary.get(key)) for key in keys) for run in opened]
         if len(set(names)) == len(names):

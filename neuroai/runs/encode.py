@@ -1,5 +1,6 @@
 """``neuroai encode``: from a recording to cross-validated scores, a fitted model and a report."""
 
+import hashlib
 import os
 import re
 import time
@@ -128,14 +129,14 @@ def encode(
         device=device,
         **selection,
     )
-    digest = job.config.digest()
+    digest = job.digest()
     if (found := directory.existing(job.out, digest)) is not None:
         return found
     report = progress or _silent
     arrays = job.prepare(report)
     check_memory(make_plan(arrays, job.config, job.out), job.config)
     with directory.staging(job.out, digest) as partial:
-        _work(arrays, job.config, job.origins, partial, report, started)
+        _work(arrays, job, partial, report, started)
         directory.finish(partial, job.out)
     return directory.open_run(job.out)
 
@@ -184,6 +185,19 @@ class _Job:
     origins: dict[str, str]
     given: "list[FeatureMaps]"
     out: Path
+    in_memory: bool
+
+    def digest(self) -> str:
+        """Return 12 hexadecimal digits of the options and of what was measured."""
+        import numpy as np
+
+        responses, stimulus = self.recording.responses, self.recording.stimulus
+        assert responses is not None  # load_recording refused recordings without
+        found = hashlib.sha256(self.config.digest().encode())
+        found.update(np.ascontiguousarray(responses.values).tobytes())
+        if stimulus is not None:
+            found.update(repr((stimulus.shape, stimulus.ids)).encode())
+        return found.hexdigest()[:12]
 
     def prepare(self, report: "Progress") -> "Inputs":
         from neuroai.runs.inputs import prepare
@@ -205,7 +219,9 @@ def _open(
     source = os.fspath(recording) if isinstance(recording, (str, os.PathLike)) else recording
     opened = load_recording(source, resolved.selection)
     resolved = complete(resolved, opened)
-    return _Job(opened, resolved, origins, given, Path(out) if out is not None else _default_out(resolved))
+    target = Path(out) if out is not None else _default_out(resolved)
+    in_memory = bool(given) or not isinstance(source, str)
+    return _Job(opened, resolved, origins, given, target, in_memory)
 
 
 def resolve_options(
@@ -256,14 +272,7 @@ def resolve_options(
     return resolve(flags, environ=os.environ, file=config, card=card)
 
 
-def _work(
-    arrays: "Inputs",
-    config: EncodeConfig,
-    origins: dict[str, str],
-    partial: Path,
-    report: "Progress",
-    started: float,
-) -> None:
+def _work(arrays: "Inputs", job: _Job, partial: Path, report: "Progress", started: float) -> None:
     from neuroai.runs.facts import machine, peak_mib, versions
     from neuroai.runs.fitting import fit_all, fit_folds
     from neuroai.runs.methods import data_facts, methods_text
@@ -272,15 +281,16 @@ def _work(
     from neuroai.runs.scoring import score
     from neuroai_datasets.store import save_tree
 
+    config = job.config
     predictions = fit_folds(arrays, config, partial, report)
     readout = fit_all(arrays, config, partial, report)
     report("scores", 0, 1)
     scores = score(arrays, predictions, readout, config)
     save_tree(build_tree(arrays, predictions, scores, readout), partial / "result.nc")
     report("scores", 1, 1)
-    directory.write_text(partial / "config.toml", config.to_toml(origins))
+    directory.write_text(partial / "config.toml", config.to_toml(job.origins))
     facts = {
-        "digest": config.digest(),
+        "digest": job.digest(),
         "seed": config.seed,
         "versions": versions(),
         "machine": machine(),
@@ -296,6 +306,7 @@ def _work(
         **scores.summary(),
         "n_samples": int(arrays.folds.tested.size),
         "folds": len(arrays.folds.splits),
+        "in_memory": job.in_memory,
         "score": config.score,
         "seconds": round(time.perf_counter() - started, 3),
         "cpu_seconds": round(time.process_time(), 3),
@@ -330,8 +341,6 @@ def _default_out(config: EncodeConfig) -> Path:
 
 
 def _fingerprint(maps: "FeatureMaps") -> str:
-    import hashlib
-
     import numpy as np
 
     return hashlib.sha256(np.ascontiguousarray(maps.values).tobytes()).hexdigest()[:8]

@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 _SERIES_BLOCK = 20.0
 #: Blocks that trials are permuted in, at most: the cost grows with their square.
 _MOST_BLOCKS = 400
+_SCORES = ("r", "r2", "ceiling", "r2_over_ceiling", "p", "q", "alpha")
 
 
 def score(
@@ -76,7 +77,8 @@ def _coordinates(inputs: Inputs) -> dict[str, NDArray[Any]]:
     responses = inputs.recording.responses
     assert responses is not None  # load_recording refused recordings without
     coords = {
-        str(name): coord.values
+        # A simulator's own "ceiling" must not hide the estimated one.
+        f"known_{name}" if name in _SCORES else str(name): coord.values
         for name, coord in responses.coords.items()
         if coord.dims == ("target",) and name != "target"
     }
