@@ -77,7 +77,7 @@ def load(name_or_path: str | Path, **selection: object) -> Recording:
             "public layout, or a file .nwb, .nii, .nii.gz or .h5. For your own arrays write a recording.toml "
             "beside them"
         )
-    with naming(path):
+    with reading(path):
         return get_reader(reader).read(path, **selection)
 
 
@@ -105,7 +105,7 @@ def load_catalogued(name: str, selection: Mapping[str, object]) -> Recording:
     chosen: Mapping[str, object] = selection
     if card.selections or card.recording is not None:
         chosen = resolve_selection(card.selections, selection, name)
-    with naming(folder):
+    with reading(folder):
         if card.recording is not None:
             texts = {key: str(value) for key, value in chosen.items()}
             recording = read_with_card(folder, card.recording, texts)
@@ -115,10 +115,17 @@ def load_catalogued(name: str, selection: Mapping[str, object]) -> Recording:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Put `path` before the message of any of our errors that does not name it."""
+def reading(path: Path) -> Iterator[None]:
+    """Put `path` before the message of any of our errors that does not name it.
+
+    Numbers that overflow (damaged scales, rates, periods) become Inf without a warning here: `Recording`
+    refuses Inf by its position.
+    """
+    import numpy as np
+
     try:
-        yield
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            yield
     except DataError as error:
         if str(path) in str(error):
             raise
