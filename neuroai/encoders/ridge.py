@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from neuroai.encoders._ridge.arrays import as_output, is_lazy, matmul, rows
+from neuroai.encoders._ridge.arrays import as_output, from_numpy, is_lazy, matmul, rows
 from neuroai.encoders._ridge.curves import Pooling, Score
 from neuroai.encoders._ridge.fit import Task, fit
 from neuroai.encoders._ridge.folds import resolve
@@ -191,7 +191,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
                 X = validate_data(self, X, **kept)
             else:
                 X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, **kept)
-            x = torch.from_numpy(X if X.flags.writeable else X.copy())
+            x = from_numpy(X)
         else:
             x = self._validate_tensor(X, reset=True)
             y = y if lazy or isinstance(y, Tensor) else torch.as_tensor(np.asarray(y))
@@ -273,7 +273,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         numpy = not isinstance(X, Tensor)
         if numpy:
             X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-            x = torch.from_numpy(X if X.flags.writeable else X.copy())
+            x = from_numpy(X)
         else:
             x = self._validate_tensor(X, reset=False)
         x = x.to(self._solution)
@@ -307,7 +307,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         sample_weight : array (n_samples,), optional
         """
         predicted = torch.as_tensor(self.predict(X)).double().cpu()
-        truth = torch.as_tensor(np.asarray(y) if not isinstance(y, Tensor) else y).double().cpu()
+        truth = (y if isinstance(y, Tensor) else from_numpy(np.asarray(y))).double().cpu()
         weight = (
             torch.ones(len(truth)) if sample_weight is None else torch.as_tensor(np.asarray(sample_weight))
         )

@@ -67,6 +67,11 @@ class Lazy(Protocol):
     def __getitem__(self, key: Any) -> Any: ...
 
 
+def from_numpy(array: Any) -> Tensor:
+    """Share memory with a numpy array, or copy it if it is read-only (torch cannot wrap that)."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
 def is_lazy(array: Any) -> bool:
     """Whether ``array`` must not be turned into one array in memory."""
     if isinstance(array, np.memmap):
@@ -89,8 +94,7 @@ def read_block(targets: Lazy, start: int, stop: int, like: Tensor) -> Tensor:
         block = np.asarray(block)
         if block.dtype.kind not in "fiub":
             raise DataError(f"targets have dtype {block.dtype}; expected real numbers: convert them first")
-        # torch refuses read-only memory (memory maps); the copy is one block.
-        block = torch.from_numpy(block if block.flags.writeable else block.copy())
+        block = from_numpy(block)
     block = block.to(device=like.device, dtype=like.dtype)
     if not bool(torch.isfinite(block.sum())):
         _name_the_bad_target(block, start)

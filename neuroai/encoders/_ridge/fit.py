@@ -25,6 +25,9 @@ from neuroai.encoders._ridge.plan import Plan
 from neuroai.encoders._ridge.refit import is_ill_conditioned, refit, to_columns
 from neuroai.encoders._ridge.select import Remainder, choose_nodes, remainder_model, select
 
+#: Held-out samples from which remainders are normal enough to be predicted; below, full evaluation is cheap.
+PRUNE_FROM = 30
+
 Progress = Callable[[str, int, int], None] | None
 
 
@@ -180,7 +183,8 @@ class _Search:
         gain = (
             cv_curves.score_error(curves, size, small, 1.0, self.task.score, self.task.pooling).mean(1) / 1e-3
         )
-        self.nodes = choose_nodes(self.model, gain) if self.task.prune else list(range(n_alphas))
+        enough = min(ev.path.fold.n_test for ev in self.evaluators) >= PRUNE_FROM
+        self.nodes = choose_nodes(self.model, gain) if self.task.prune and enough else list(range(n_alphas))
 
 
 def _pass(design: Design, targets: Lazy, task: Task, plan: Plan, search: _Search, progress: Progress) -> Fit:

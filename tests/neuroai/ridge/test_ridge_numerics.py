@@ -171,3 +171,17 @@ def test_pruning_never_changes_the_choice(seed: int, scoring: str) -> None:
     torch.testing.assert_close(full.score, pruned.score, rtol=0, atol=1e-10)
     assert full.products == 25
     assert pruned.products < 16
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("p", [60, 500])
+def test_cuda_equals_cpu(p: int) -> None:
+    x, y = (torch.from_numpy(a).float() for a in problem(400, p, 100, offset=0.0))
+    host = RidgeCV(ALPHAS).fit(x.double(), y.double())
+    device = RidgeCV(ALPHAS).fit(x.cuda(), y.cuda())
+    assert device.coef_.is_cuda
+    same = (device.alpha_.cpu() / host.alpha_ - 1).abs() < 1e-3
+    assert same.float().mean() >= 0.97
+    gap = (device.coef_.cpu() - host.coef_)[:, same].norm() / host.coef_[:, same].norm()
+    assert gap < 3e-5
