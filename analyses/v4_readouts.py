@@ -55,10 +55,12 @@ parser.add_argument("--small", action="store_true", help="one fold of one sessio
 parser.add_argument("--sessions", nargs="+", default=list(SESSIONS), choices=SESSIONS)
 parser.add_argument("--readouts", nargs="+", default=list(READOUTS), choices=list(READOUTS))
 parser.add_argument("--results", type=Path, default=HERE / "benchmarks" / "results" / "v4_readouts.json")
-parser.add_argument("--figure", type=Path, default=HERE / "analyses" / "figures" / "v4_readouts.png")
+parser.add_argument("--figure", type=Path, help="where to draw (default: figures/ beside this script)")
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 if options.small:
     options.sessions, options.readouts = ["210325"], ["ridge", "factorised"]
+elif options.figure is None:
+    options.figure = HERE / "analyses" / "figures" / "v4_readouts.png"
 N_FOLDS, SEED = 5, 0
 
 
@@ -223,7 +225,7 @@ describe(
     x="r, ridge",
     y=f"r, {best}",
 )
-if not options.small:
+if options.figure is not None:
     options.figure.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.figure, dpi=110)
     print(f"figure: {options.figure.name}")

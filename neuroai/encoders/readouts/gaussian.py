@@ -16,7 +16,6 @@ from neuroai.encoders.readouts.folds import held_out_groups
 from neuroai.encoders.readouts.scaling import map_statistics
 from neuroai.encoders.readouts.smoother import RidgeSystem
 from neuroai.encoders.readouts.spatial import Field, grid_positions, normalised_fields, tile_fields
-from neuroai.encoders.scores import pearson_r
 
 #: Noise-to-signal variance ratios that compete; the prior predicts unit variance.
 DEFAULT_ALPHAS = (0.01, 0.046, 0.22, 1.0, 4.6, 22.0, 100.0)
@@ -65,6 +64,8 @@ class GaussianReadout(Readout):
         x, y, size and coherence of the candidates.
     field_weights_ : array (v, K)
         Rows sum to 1.
+    validation_r_ : array (v,)
+        Square root of the held-out r2 of the best single field, 0 where that is negative.
 
     Notes
     -----
@@ -93,7 +94,7 @@ class GaussianReadout(Readout):
     >>> y = maps[:, :, 2:4, 4:6].mean((2, 3)) @ rng.standard_normal((4, 3))
     >>> readout = GaussianReadout().fit(maps, y)
     >>> readout.mean_.round(1)[0], readout.receptive_fields_.shape
-    (array([ 0.3, -0.2]), (3, 7, 7))
+    (array([ 0.5, -0.1]), (3, 7, 7))
     """
 
     name = "gaussian"
@@ -129,8 +130,8 @@ class GaussianReadout(Readout):
 
         rows = self._selection_rows(len(maps), maps.device)
         chosen = groups[rows.cpu().numpy()] if groups is not None else None
-        weights, alphas, units = self._select(scaled[rows], targets[rows], roots, chosen, progress)
-        coef, residual = self._average(scaled, targets, roots, units, weights, alphas, groups, progress)
+        weights, alphas, units, r = self._select(scaled[rows], targets[rows], roots, chosen, progress)
+        coef = self._average(scaled, targets, roots, units, weights, alphas, progress)
 
         coef = coef.reshape(len(level), *maps.shape[1:]) / scale
         self._keep("coef_", coef)
@@ -138,7 +139,7 @@ class GaussianReadout(Readout):
         places = [[field.x, field.y, field.size, field.coherence] for field in fields]
         self._keep("fields_", torch.tensor(places).to(maps))
         self._keep("field_weights_", weights)
-        return torch.as_tensor(pearson_r(targets, targets - residual))
+        return r
 
     def _selection_rows(self, n: int, device: torch.device) -> Tensor:
         if n <= self.max_selection:
@@ -148,29 +149,47 @@ class GaussianReadout(Readout):
 
     def _select(
         self, maps: Tensor, targets: Tensor, roots: list[Tensor], groups: Any, progress: Progress
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights (v, K) of fields, index of the best penalty (v, K), unit of each design (K,)."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weights (v, K) and best penalties (v, K) of fields, units of designs (K,), held-out r (v,)."""
         targets = targets - targets.mean(0)
         parts = held_out_groups(groups, maps.device)
         counts = bootstrap_counts(len(maps), parts, self.seed).to(maps)
         evidence, best, units = [], [], []
+        guess, least = len(self.alphas) // 2, targets.new_full((targets.shape[1],), math.inf)
         for done, root in enumerate(roots):
             design = _design(maps, root)
             units.append(design.square().sum().div(len(maps)).sqrt().clamp(min=1e-30))
             system = RidgeSystem(design / units[-1], parts)
-            errors = torch.full_like(targets, math.inf)
-            choice = torch.zeros(targets.shape[1], dtype=torch.long, device=maps.device)
-            for index, alpha in enumerate(self.alphas):
-                found = system.solve(targets, alpha)[1].square_()
-                better = found.sum(0) < errors.sum(0)
-                errors = torch.where(better, found, errors)
-                choice = torch.where(better, index, choice)
+            errors, choice = self._best_penalties(system, targets, guess)
+            guess = int(choice.mode().values)
+            least = torch.minimum(least, errors.sum(0))
             evidence.append(counts @ errors)
             best.append(choice)
             if progress is not None:
                 progress("fields", done + 1, len(roots))
         weights = mixture_weights(torch.stack(evidence), len(maps) if parts is None else len(parts))
-        return weights, torch.stack(best, dim=1), torch.stack(units)
+        score = 1 - least / targets.square().sum(0).clamp(min=torch.finfo(least.dtype).tiny)
+        varies = targets.amax(0) != targets.amin(0)
+        r = torch.where(varies, score.clamp(min=0).sqrt(), torch.nan)
+        return weights, torch.stack(best, dim=1), torch.stack(units), r
+
+    def _best_penalties(self, system: RidgeSystem, targets: Tensor, guess: int) -> tuple[Tensor, Tensor]:
+        """Squared held-out errors (n, v) and index (v,) of each target's best penalty.
+
+        The error is taken to fall and rise once along the penalties: from ``guess`` the search goes both
+        ways, as long as some target gains.
+        """
+        errors = torch.full_like(targets, math.inf)
+        choice = torch.zeros(targets.shape[1], dtype=torch.long, device=targets.device)
+        for way in (range(guess, len(self.alphas)), range(guess - 1, -1, -1)):
+            for index in way:
+                found = system.solve(targets, self.alphas[index])[1].square_()
+                better = found.sum(0) < errors.sum(0)
+                if not bool(better.any()):
+                    break
+                errors = torch.where(better, found, errors)
+                choice = torch.where(better, index, choice)
+        return errors, choice
 
     def _average(
         self,
@@ -180,26 +199,26 @@ class GaussianReadout(Readout):
         units: Tensor,
         weights: Tensor,
         alphas: Tensor,
-        groups: Any,
         progress: Progress,
-    ) -> tuple[Tensor, Tensor]:
-        """Averaged coefficients (v, C, N) in the scaled maps, and held-out residuals (n, v)."""
-        parts = held_out_groups(groups, maps.device)
+    ) -> Tensor:
+        """Averaged coefficients (v, C, N) of the scaled maps."""
         coef = maps.new_zeros(targets.shape[1], *maps.shape[1:])
-        residual = torch.zeros_like(targets)
         for k, root in enumerate(roots):
             used = weights[:, k] > 0
             if bool(used.any()):
-                system = RidgeSystem(_design(maps, root) / units[k], parts)
+                system = RidgeSystem(_design(maps, root) / units[k])
             for index in sorted(set(alphas[used, k].tolist())):
                 which = torch.nonzero(used & (alphas[:, k] == index))[:, 0]
-                solution, held_out = system.solve(targets[:, which], self.alphas[index])
-                part = system.coefficients(solution).T.reshape(len(which), maps.shape[1], -1) @ root.T
+                part = (
+                    system.coefficients(system.weights(targets[:, which], self.alphas[index])).T.reshape(
+                        len(which), maps.shape[1], -1
+                    )
+                    @ root.T
+                )
                 coef[which] += part * (weights[which, k] / units[k])[:, None, None]
-                residual[:, which] += held_out * weights[which, k]
             if progress is not None:
                 progress("weights", k + 1, len(roots))
-        return coef, residual
+        return coef
 
     # -- using
 

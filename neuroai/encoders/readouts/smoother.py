@@ -26,21 +26,19 @@ class RidgeSystem:
         self.dual = design.shape[0] <= design.shape[1]
         self.gram = design @ design.T if self.dual else design.T @ design
 
-    def solve(self, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-        """Solution and held-out residuals (n, v) for centred ``targets`` (n, v).
+    def weights(self, targets: Tensor, alpha: float) -> Tensor:
+        """Solution for centred ``targets`` (n, v): dual weights (n, v), or coefficients (p, v)."""
+        return torch.cholesky_solve(self._moments(targets), self._factor(alpha))
 
-        The solution is what :meth:`coefficients` takes: dual weights (n, v) or coefficients (p, v).
-        """
-        n = len(targets)
-        system = self.gram.clone()
-        system.diagonal().add_(alpha)
-        lower = torch.linalg.cholesky(system)
+    def solve(self, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+        """Solution, as of :meth:`weights`, and residuals (n, v) of targets held out with their group."""
+        n, lower = len(targets), self._factor(alpha)
         if self.dual:
             inverse = torch.cholesky_inverse(lower)
             solution = inverse @ targets
             residual = alpha * solution
         else:
-            solution = torch.cholesky_solve(self.design.T @ targets, lower)
+            solution = torch.cholesky_solve(self._moments(targets), lower)
             residual = targets - self.design @ solution
             inverse = torch.linalg.solve_triangular(lower, self.design.T, upper=False)
         if self.groups is None:
@@ -54,6 +52,15 @@ class RidgeSystem:
                 left = torch.eye(len(rows)).to(inverse) - inverse[:, rows].T @ inverse[:, rows]
             held_out[rows] = torch.linalg.solve(left - 1 / n, residual[rows])
         return solution, held_out
+
+    def _factor(self, alpha: float) -> Tensor:
+        system = self.gram.clone()
+        system.diagonal().add_(alpha)
+        lower: Tensor = torch.linalg.cholesky(system)
+        return lower
+
+    def _moments(self, targets: Tensor) -> Tensor:
+        return targets if self.dual else self.design.T @ targets
 
     def coefficients(self, solution: Tensor) -> Tensor:
         """Coefficients (p, v) of a solution."""

@@ -50,7 +50,7 @@ class Field:
         centre = positions.new_tensor([self.x, self.y])
         return torch.softmax(-(positions - centre).square().sum(1) / (2 * self.size**2), dim=0)
 
-    def root(self, positions: Tensor, tolerance: float = 1e-4) -> Tensor:
+    def root(self, positions: Tensor, tolerance: float = 0.01) -> Tensor:
         r"""Square root of the prior covariance of a channel's weights over positions: (N, q), q <= N.
 
         .. math:: S_{ij} = m_i m_j \exp(-|x_i - x_j|^2 / 2 \ell^2) = B B^\top,

@@ -89,7 +89,7 @@ def test_predicts_planted_population_and_scores_like_scikit_learn(readout: Reado
     assert score == pytest.approx(r2_score(responses[100:], readout.predict(maps[100:])), abs=1e-9)
     assert readout.validation_r_.shape == (3,)
     if readout.name in ("factorised", "gaussian"):
-        assert score > 0.9
+        assert score > 0.8
 
 
 def test_vectors_are_maps_of_one_position(readout: Readout) -> None:
