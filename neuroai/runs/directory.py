@@ -105,6 +105,27 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, lambda part: _written(part, text))
 
 
+def reserve(folder: Path, n_bytes: int) -> None:
+    """Make sure that a file of this size can be written, before a library that fails badly writes it.
+
+    HDF5 that runs out of disk inside its own buffers can end the process; the same
+    shortage found here is an ordinary ``OSError``.
+
+    Raises
+    ------
+    OSError
+        If the disk, the quota or a limit does not allow it.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    trial = folder / f".{os.getpid()}.reserve"
+    try:
+        with trial.open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, n_bytes)
+    finally:
+        trial.unlink(missing_ok=True)
+
+
 def to_json(value: Any) -> str:
     """Write JSON with sorted structure kept and no NaN: an undefined number becomes null."""
     return json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False)

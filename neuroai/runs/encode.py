@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Where runs go when no ``out`` is given.
 DEFAULT_FOLDER = "runs"
+#: Bytes of headers and checksums in ``result.nc``, generously.
+_NETCDF_OVERHEAD = 2**20
 
 
 def encode(
@@ -286,7 +288,9 @@ def _work(arrays: "Inputs", job: _Job, partial: Path, report: "Progress", starte
     readout = fit_all(arrays, config, partial, report)
     report("scores", 0, 1)
     scores = score(arrays, predictions, readout, config)
-    save_tree(build_tree(arrays, predictions, scores, readout), partial / "result.nc")
+    tree = build_tree(arrays, predictions, scores, readout)
+    directory.reserve(partial, 2 * tree.nbytes + _NETCDF_OVERHEAD)
+    save_tree(tree, partial / "result.nc")
     report("scores", 1, 1)
     directory.write_text(partial / "config.toml", config.to_toml(job.origins))
     facts = {

@@ -51,8 +51,8 @@ class Plan:
             "n_targets": self.n_targets,
             "features": {name: list(shape) for name, shape in self.features.items()},
             "folds": self.folds,
-            "peak_mib": round(self.peak_bytes / 2**20, 1),
-            "seconds": round(self.seconds, 1),
+            "peak_mib": round(self.peak_bytes / 2**20, 3),
+            "seconds": round(self.seconds, 3),
             "files": [str(path) for path in self.files],
         }
 

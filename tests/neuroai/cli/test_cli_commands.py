@@ -1,0 +1,155 @@
+"""Commands: what they print where, and their exit codes."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neuroai.cli import main
+from neuroai.cli.errors import explain
+from neuroai.cli.selections import split_words
+from neuroai.errors import ConfigError, InterruptedRunError, MemoryBudgetError
+
+
+def test_encode_prints_result_json_as_the_last_line(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*quick, "--out", str(tmp_path / "run"), "--json"]) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.strip().splitlines()
+    assert json.loads(lines[-1]) == json.loads((tmp_path / "run" / "result.json").read_text())
+    assert len(lines) == 1
+    assert "[" in printed.err  # progress goes to stderr
+
+
+def test_quiet_says_nothing_but_the_result(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*quick, "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.strip().splitlines()[-1] == str(tmp_path / "run" / "report.html")
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "run" / "report.html")
+
+
+def test_default_place_is_under_runs(
+    quick: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*quick, "--quiet"]) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name.startswith("trials.h5-pixels-ridge-")
+    assert capsys.readouterr().out
+
+
+def test_dry_run_writes_nothing(quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*quick, "--out", str(tmp_path / "run"), "--dry-run", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["n_targets"] == 6
+    assert planned["peak_mib"] > 0
+    assert len(planned["files"]) == 7
+    assert main([*quick, "--dry-run", "--quiet"]) == 0
+    assert "samples   60" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_show_config_is_toml_with_origins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEUROAI_ENCODE_SEED", "7")
+    file = tmp_path / "c.toml"
+    file.write_text('cv = "3"\nseed = 5\n')
+    assert main(["encode", "v4_images", "--session", "210224", "--config", str(file), "--show-config"]) == 0
+    text = capsys.readouterr().out
+    table = tomllib.loads(text)
+    assert (table["seed"], table["cv"], table["selection"]) == (7, "3", {"session": "210224"})
+    assert "seed = 7  # environment" in text
+    assert 'cv = "3"  # file' in text
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["encode"], 2, "recording"),
+        (["nonsense"], 2, "nonsense"),
+        (["encode", "x", "--readout", "forest"], 2, "ridge, pca-ridge"),
+        (["encode", "x", "--sede", "3"], 2, "--seed"),
+        (["encode", "v4_images", "--sesion", "3"], 2, "--session"),
+        (["encode", "x", "y"], 2, "one name or path"),
+        (["encode", "x", "--session"], 2, "no value"),
+        (["encode", "no-such-recording"], 3, "no-such-recording"),
+        (["compare", "/no/such/run", "/no/other"], 3, "no finished run"),
+        (["report", "/no/such/run"], 3, "no finished run"),
+        (["demo", "sleep"], 2, "encode"),
+        (["data", "info", "no-such-set"], 3, "no-such-set"),
+    ],
+)
+def test_failures_have_their_code_and_few_lines(
+    words: list[str], code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert told in printed.err
+    assert len(printed.err.strip().splitlines()) <= 3
+
+
+def test_memory_budget_ends_with_code_four(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*quick, "--out", str(tmp_path / "run"), "--memory", "1kB", "--quiet"]) == 4
+    assert "--memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(28, "No space left on device"), 4),
+        (OSError(122, "Disk quota exceeded"), 4),
+        (MemoryBudgetError("x"), 4),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), 4),
+        (InterruptedRunError("x"), 5),
+        (ConfigError("x"), 2),
+        (PermissionError(13, "Permission denied"), 3),
+        (ZeroDivisionError("x"), 1),
+    ],
+)
+def test_exit_codes(error: Exception, code: int) -> None:
+    assert explain(error)[0] == code
+
+
+def test_a_bug_shows_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from neuroai.runs import doctor
+
+    def broken() -> Any:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(doctor, "doctor", broken)
+    assert main(["doctor"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_doctor_and_catalogue_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    assert {"versions", "devices", "kernels", "data"} <= set(json.loads(capsys.readouterr().out))
+    assert main(["data", "list", "--json"]) == 0
+    assert "v4_images" in [entry["name"] for entry in json.loads(capsys.readouterr().out)]
+    assert main(["data", "info", "v4_images"]) == 0
+    assert "GPL-3.0" in capsys.readouterr().out
+
+
+def test_convert_writes_a_recording(recording_file: Path, tmp_path: Path) -> None:
+    from neuroai_datasets.load import load
+
+    out = tmp_path / "copy.h5"
+    assert main(["data", "convert", str(recording_file), "--out", str(out), "--include-stimulus"]) == 0
+    assert load(out).n_targets == 6
+
+
+def test_words_split_in_any_order() -> None:
+    assert split_words(["--a=1", "x", "--b-c", "2"]) == ("x", {"a": "1", "b_c": "2"})
