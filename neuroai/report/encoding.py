@@ -147,7 +147,7 @@ def _ceilings_and_penalties(content: EncodingContent) -> Section | None:
             "Squared correlation (zero where r is negative) against the noise ceiling, one point a target."
         )
         figures.append(Figure("ceiling", drawings.ceiling(content), caption))
-    if content.alpha is not None:
+    if content.alpha is not None and len(content.alphas) > 1:
         caption = "Penalty chosen for each target by cross-validation within the training samples."
         figures.append(Figure("penalties", drawings.penalties(content), caption))
     titles = {

@@ -15,6 +15,7 @@ from its finished folds; a run that is there is complete.
 =================  =============================================================
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -163,18 +164,12 @@ def staging(out: Path, digest: str) -> Iterator[Path]:
     InterruptedRunError
         On Ctrl-C; what was finished is kept.
     """
-    from filelock import FileLock, Timeout
-
-    out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
-    lock = FileLock(out.with_name(f".{out.name}.lock"))
+    partial.mkdir(parents=True, exist_ok=True)
+    # The directory itself is locked: nothing is left behind, and the lock dies with the process.
+    handle = os.open(partial, os.O_RDONLY)
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError(
-            f"{out} is being written by another process; wait, or choose another --out"
-        ) from error
-    try:
+        _lock(handle, partial, out)
         _prepare(partial, digest)
         yield partial
     except KeyboardInterrupt as error:
@@ -182,8 +177,7 @@ def staging(out: Path, digest: str) -> Iterator[Path]:
             f"interrupted; finished folds are kept in {partial}: give the same command to go on"
         ) from error
     finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+        os.close(handle)
 
 
 def finish(partial: Path, out: Path) -> None:
@@ -219,11 +213,22 @@ def _written(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def _lock(handle: int, partial: Path, out: Path) -> None:
+    busy = ConfigError(f"{out} is being written by another process; wait, or choose another --out")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise busy from error
+    if not partial.exists() or not os.path.samestat(os.fstat(handle), partial.stat()):
+        raise busy
+
+
 def _prepare(partial: Path, digest: str) -> None:
     mark = partial / FOLDS / "digest"
-    if partial.exists() and (not mark.is_file() or mark.read_text() != digest):
-        shutil.rmtree(partial)
-    mark.parent.mkdir(parents=True, exist_ok=True)
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != digest:
+        for path in partial.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    mark.parent.mkdir(exist_ok=True)
     write_text(mark, digest)
 
 

@@ -302,13 +302,15 @@ def _work(arrays: "Inputs", job: _Job, partial: Path, report: "Progress", starte
         "methods": methods_text(arrays, config),
         "features": {maps.name: dict(maps.attrs) for maps in arrays.features},
     }
+    found = scores.summary()
     summary = {
         "recording": config.recording,
         "selection": dict(config.selection),
         "features": " + ".join(maps.name for maps in arrays.features),
         "readout": config.readout,
-        **scores.summary(),
+        **found,
         "n_samples": int(arrays.folds.tested.size),
+        "alphas_at_edge": found["alphas_at_edge"] or 0.0,
         "folds": len(arrays.folds.splits),
         "in_memory": job.in_memory,
         "score": config.score,

@@ -80,7 +80,7 @@ def load_recording(source: "str | Recording", selection: Mapping[str, str]) -> "
     DataError
         If it cannot be opened, or holds no responses over samples.
     """
-    from neuroai_datasets.load import load
+    from neuroai_datasets.loading import load
     from neuroai_datasets.recording import Recording
 
     recording = source if isinstance(source, Recording) else load(source, **selection)

@@ -51,7 +51,7 @@ def build_tree(
         groups["/volume"] = xr.Dataset({"mask": (("x", "y", "z"), mask)})
     groups["/examples"] = _examples(inputs, predictions, r)
     fields = getattr(readout, "receptive_fields_", None)
-    if fields is not None:
+    if fields is not None and np.asarray(fields)[0].size > 1:
         best = _ranked(r)[:_SHOWN_FIELDS]
         maps = np.asarray(fields)[best].astype(np.float32)
         groups["/fields"] = xr.Dataset({"index": ("shown", best), "maps": (("shown", "row", "column"), maps)})

@@ -68,7 +68,8 @@ def score(
         p=p,
         q=q,
         alpha=alpha,
-        alphas=alphas or None,
+        # A single penalty was not chosen, so it lies at no edge.
+        alphas=alphas if len(alphas) > 1 else None,
         coords=_coordinates(inputs),
     )
 

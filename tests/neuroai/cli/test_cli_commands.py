@@ -144,7 +144,7 @@ def test_doctor_and_catalogue_answer(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_convert_writes_a_recording(recording_file: Path, tmp_path: Path) -> None:
-    from neuroai_datasets.load import load
+    from neuroai_datasets.loading import load
 
     out = tmp_path / "copy.h5"
     assert main(["data", "convert", str(recording_file), "--out", str(out), "--include-stimulus"]) == 0
