@@ -33,7 +33,7 @@ from neuroai.encoders.features import extract
 from neuroai.encoders.readouts import make_readout
 from neuroai.encoders.scores import pearson_r
 from neuroai.plotting.style import BLUE, INK, MUTED, ORANGE, PALETTE, describe, dress, grid, new_figure
-from neuroai_datasets.load import load
+from neuroai_datasets.loading import load
 
 FEATURES = "efficientnet-lite0:7"
 SESSIONS = ("190923", "190925", "190929", "210224", "210225", "210322", "210325")
@@ -54,6 +54,7 @@ parser = argparse.ArgumentParser(description="Compare readouts on seven V4 recor
 parser.add_argument("--small", action="store_true", help="one fold of one session, two readouts")
 parser.add_argument("--sessions", nargs="+", default=list(SESSIONS), choices=SESSIONS)
 parser.add_argument("--readouts", nargs="+", default=list(READOUTS), choices=list(READOUTS))
+parser.add_argument("--device", default="cpu", help="where readouts are fitted, such as cuda")
 parser.add_argument("--results", type=Path, default=HERE / "benchmarks" / "results" / "v4_readouts.json")
 parser.add_argument("--figure", type=Path, help="where to draw (default: figures/ beside this script)")
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
@@ -105,10 +106,11 @@ def compare(maps, responses, readout, n_folds):
     """Joined predictions (n, v) of the held-out parts, NaN where no fold was run."""
     name, keywords = READOUTS[readout]
     predictions = np.full(responses.shape, np.nan, dtype=np.float32)
+    features, targets = (torch.from_numpy(part).to(options.device) for part in (maps, responses))
     for held in table_folds(len(maps))[:n_folds]:
         train = np.setdiff1d(np.arange(len(maps)), held)
-        model = make_readout(name, **keywords).fit(maps[train], responses[train])
-        predictions[held] = model.predict(maps[held])
+        model = make_readout(name, **keywords).fit(features[train], targets[train])
+        predictions[held] = model.predict(features[held]).cpu().numpy()
     return predictions
 
 
@@ -143,6 +145,7 @@ for session in options.sessions:
         if not options.small:
             document = {
                 "features": FEATURES,
+                "device": torch.cuda.get_device_name() if options.device == "cuda" else options.device,
                 "folds": f"numpy RandomState({SEED}).permutation(n)[fold::{N_FOLDS}]",
                 "readouts": {key: {"name": name, **extra} for key, (name, extra) in READOUTS.items()},
                 "versions": {
@@ -172,7 +175,7 @@ for session in options.sessions:
     if "median_ceiling_r2" in results[session]:
         shares = [results[session]["readouts"][name]["median_r2_over_ceiling"] for name in names]
         print(
-            f"{session} r2/ceiling"
+            f"{session} r2/ceiling  "
             + "".join(f"{name}: {share:.3f}  " for name, share in zip(names, shares, strict=True))
         )
 

@@ -60,4 +60,9 @@ class InterruptedRunError(NeuroAIError):
 
 
 #: Catch all of ours: ``except NEUROAI_ERRORS``.
-NEUROAI_ERRORS: tuple[type[BaseException], ...] = (DataError, ShapeError, KernelUnavailableError, NeuroAIError)
+NEUROAI_ERRORS: tuple[type[Exception], ...] = (
+    DataError,
+    ShapeError,
+    KernelUnavailableError,
+    NeuroAIError,
+)

@@ -52,8 +52,11 @@ def test_readme_examples_run(
 
 def forbidden_words(repository: Path) -> dict[str, str]:
     """Right-hand words of the glossary's 'never' column, with the term to use."""
-    rows = re.findall(r"^\| \*\*(.+?)\*\* \|.*\| (.+?) \|$", (repository / "GLOSSARY.md").read_text(), re.M)
-    return {word.strip("` "): term for term, words in rows for word in words.split(",") if word.strip() != "-"}
+    glossary = (repository / "GLOSSARY.md").read_text()
+    rows = re.findall(r"^\| \*\*(.+?)\*\* \|.*\| (.+?) \|$", glossary, re.M)
+    return {
+        word.strip("` "): term for term, words in rows for word in words.split(",") if word.strip() != "-"
+    }
 
 
 def test_one_word_a_concept(repository: Path) -> None:

@@ -1,4 +1,4 @@
-"""The layout keeps public packages called ``datasets`` and ``kernels`` importable, and the wheel is complete."""
+"""Public packages called ``datasets`` and ``kernels`` stay importable, and the wheel is complete."""
 
 import subprocess
 import sys
@@ -19,7 +19,8 @@ def test_public_names_never_resolve_to_the_repository(repository: Path, tmp_path
     public = tmp_path / "site" / name
     public.mkdir(parents=True)
     (public / "__init__.py").write_text("public = True\n")
-    code = f"import sys; sys.path.insert(0, {str(repository)!r}); sys.path.append({str(tmp_path / 'site')!r})\n"
+    site = str(tmp_path / "site")
+    code = f"import sys; sys.path.insert(0, {str(repository)!r}); sys.path.append({site!r})\n"
     code += f"import {name}; assert {name}.public, {name}.__path__"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=repository)
 
@@ -77,7 +78,6 @@ def test_import_time() -> None:
 
 def test_facades_are_explicit_re_exports() -> None:
     import neuroai_kernels
-
     from neuroai import kernels
 
     assert kernels.ShapeError is neuroai_kernels.ShapeError

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from .errors import DamagedFileError, DatasetUnavailableError
-from .locations import is_offline
+from neuroai_datasets.errors import DamagedFileError, DatasetUnavailableError
+from neuroai_datasets.locations import is_offline
 
 if TYPE_CHECKING:
     import requests

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .errors import DamagedFileError, DataError, UnsafeFileError
+from neuroai_datasets.errors import DamagedFileError, DataError, UnsafeFileError
 
 _MAX_BYTES = 1 << 20
 _MAX_OPCODES = 100_000

@@ -93,7 +93,7 @@ def convert(
 ) -> None:
     """Write a recording as one checksummed HDF5 file; --key VALUE selects within it."""
     from neuroai.cli.selections import split_words
-    from neuroai_datasets.load import load
+    from neuroai_datasets.loading import load
 
     name, selection = split_words([recording, *context.args])
     print(load(name, **selection).save(out, include_stimulus=include_stimulus))

@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 
 from neuroai_datasets.errors import DataError
-from neuroai_datasets.load import load
+from neuroai_datasets.loading import load
 
 Mutate = Callable[..., Iterator[bytes]]
 

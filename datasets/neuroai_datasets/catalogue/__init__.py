@@ -12,10 +12,10 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from ..cards import CatalogueCard, parse_card
-from ..errors import CardError, DatasetUnavailableError
-from ..locations import data_folders
-from ..selections import nearest
+from neuroai_datasets.cards import CatalogueCard, parse_card
+from neuroai_datasets.errors import CardError, DatasetUnavailableError
+from neuroai_datasets.locations import data_folders
+from neuroai_datasets.selections import nearest
 
 __all__ = [
     "Listing",
@@ -147,5 +147,5 @@ def require(name: str) -> Path:
     return folder
 
 
-from .fetching import fetch, terms  # noqa: E402  (these two use what is above)
-from .verifying import Verification, verify  # noqa: E402
+from neuroai_datasets.catalogue.fetching import fetch, terms  # noqa: E402  (these two use what is above)
+from neuroai_datasets.catalogue.verifying import Verification, verify  # noqa: E402

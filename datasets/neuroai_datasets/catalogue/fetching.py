@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..download import Patience, Progress, download
-from ..errors import DatasetUnavailableError
-from ..locations import cache_folder, is_offline
-from .verifying import write_manifest
+from neuroai_datasets.catalogue.verifying import write_manifest
+from neuroai_datasets.download import Patience, Progress, download
+from neuroai_datasets.errors import DatasetUnavailableError
+from neuroai_datasets.locations import cache_folder, is_offline
 
 if TYPE_CHECKING:
-    from ..cards import CatalogueCard
+    from neuroai_datasets.cards import CatalogueCard
 
 _LOCK_SECONDS = 3600.0
 
@@ -62,7 +62,7 @@ def fetch(
     """
     from filelock import FileLock, Timeout
 
-    from . import info
+    from neuroai_datasets.catalogue import info
 
     card = info(name)
     present = _complete_here(card)
@@ -114,8 +114,8 @@ def _place(card: CatalogueCard) -> Path:
 
 def _complete_here(card: CatalogueCard) -> Path | None:
     """Return the folder where every file of the card lies with its size (fetched sets: the manifest)."""
-    from . import locate
-    from .verifying import MANIFEST
+    from neuroai_datasets.catalogue import locate
+    from neuroai_datasets.catalogue.verifying import MANIFEST
 
     folder = locate(card.name)
     if folder is None:

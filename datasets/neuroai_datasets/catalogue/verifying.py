@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DamagedFileError, DataError
+from neuroai_datasets.errors import DamagedFileError, DataError
 
 if TYPE_CHECKING:
-    from ..cards import CatalogueCard
+    from neuroai_datasets.cards import CatalogueCard
 
 MANIFEST = ".neuroai-sha256.json"
 """Checksums noted when a set without published ones was fetched."""
@@ -65,7 +65,7 @@ def verify(name: str, *, progress: Callable[[str, int, int], None] | None = None
     -----
     Reads every file once; memory 1 MiB.
     """
-    from . import info, require
+    from neuroai_datasets.catalogue import info, require
 
     card, folder = info(name), require(name)
     if card.files:
@@ -89,7 +89,7 @@ def verify(name: str, *, progress: Callable[[str, int, int], None] | None = None
 
 def write_manifest(folder: Path) -> None:
     """Note the checksum and size of every file below a folder."""
-    from . import visible_files
+    from neuroai_datasets.catalogue import visible_files
 
     table = {
         str(path.relative_to(folder).as_posix()): [file_sha256(path), path.stat().st_size]
@@ -110,7 +110,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _read_manifest(path: Path) -> dict[str, tuple[str, int]]:
-    from ..recording_card import relative_inside
+    from neuroai_datasets.recording_card import relative_inside
 
     try:
         table = json.loads(path.read_text("utf-8"))
@@ -135,7 +135,7 @@ def _compare(path: Path, sha256: str, n_bytes: int) -> str | None:
 
 def _layout_problems(card: CatalogueCard, folder: Path) -> list[str]:
     """Look at the names, and open what the reader opens, without reading the big arrays."""
-    from ..readers import get_reader
+    from neuroai_datasets.readers import get_reader
 
     if card.reader == "card":
         return []

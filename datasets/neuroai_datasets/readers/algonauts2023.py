@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError
-from ..restricted_pickle import read_label_names
-from ..safe import load_npy
-from ..selections import Selection, resolve_selection
-from ..stimulus import ImageFolder
-from .parts import Stacked, naming_folder, subject_folders
+from neuroai_datasets.errors import DamagedFileError
+from neuroai_datasets.readers.parts import Stacked, naming_folder, subject_folders
+from neuroai_datasets.restricted_pickle import read_label_names
+from neuroai_datasets.safe import load_npy
+from neuroai_datasets.selections import Selection, resolve_selection
+from neuroai_datasets.stimulus import ImageFolder
 
 if TYPE_CHECKING:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
 ROI_FAMILIES = ("prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words")
 """Families of regions, in the order in which readouts list their regions."""
@@ -88,7 +88,7 @@ def read(path: Path, **selection: object) -> Recording:
     images = _images(folder / "training_split" / "training_images", int(parts[0].shape[0]))
     lengths = [int(part.shape[1]) for part in parts]
     rois, families = _regions(folder / "roi_masks", sides, lengths)
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
     return Recording.from_arrays(
         Stacked(parts, axis=1, where=folder),

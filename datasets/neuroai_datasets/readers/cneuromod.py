@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DamagedFileError
-from ..safe import open_hdf5
-from ..selections import Selection, resolve_selection
-from .parts import FirstRows, Stacked, naming_folder, subject_folders
-from .transcripts import Transcript
+from neuroai_datasets.errors import DamagedFileError
+from neuroai_datasets.readers.parts import FirstRows, Stacked, naming_folder, subject_folders
+from neuroai_datasets.readers.transcripts import Transcript
+from neuroai_datasets.safe import open_hdf5
+from neuroai_datasets.selections import Selection, resolve_selection
 
 if TYPE_CHECKING:
-    from ..recording import Recording
-    from ..safe import Hdf5File
+    from neuroai_datasets.recording import Recording
+    from neuroai_datasets.safe import Hdf5File
 
 PERIOD = 1.49
 """Repetition time in seconds."""
@@ -141,7 +141,7 @@ def _runs(file: Hdf5File) -> list[_Run]:
 
 
 def _record(path: Path, file: Hdf5File, runs: list[_Run], chosen: dict[str, str]) -> Recording:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
     sources: list[Any] = []
     events: dict[str, list[Any]] = {"onset": [], "duration": [], "trial_type": [], "run": []}

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError
-from ..safe import load_nifti, read_table
-from ..selections import Selection, resolve_selection
-from ..units import to_float
-from .nifti import read_mask, voxel_coordinates
-from .parts import naming_folder, subject_folders
+from neuroai_datasets.errors import DamagedFileError
+from neuroai_datasets.readers.nifti import read_mask, voxel_coordinates
+from neuroai_datasets.readers.parts import naming_folder, subject_folders
+from neuroai_datasets.safe import load_nifti, read_table
+from neuroai_datasets.selections import Selection, resolve_selection
+from neuroai_datasets.units import to_float
 
 if TYPE_CHECKING:
-    from ..recording import Recording
-    from ..safe import NiftiFile
+    from neuroai_datasets.recording import Recording
+    from neuroai_datasets.safe import NiftiFile
 
 PERIOD = 2.5
 """Repetition time in seconds."""
@@ -80,7 +80,7 @@ def read(path: Path, **selection: object) -> Recording:
         raise DamagedFileError(f"{image.path}: shape {image.shape}, expected (x, y, z, volume)")
     labels, runs = _labels(folder / "labels.txt", image.shape[3])
     mask = _mask(folder, chosen["mask"], image)
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
     return Recording.from_arrays(
         to_float(image.stored()[mask].T, image.slope, image.intercept, what=str(image.path)),

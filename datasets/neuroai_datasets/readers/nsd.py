@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError, DataError
-from ..safe import NiftiFile, load_mat, load_nifti, open_hdf5, read_text
-from ..selections import Selection, resolve_selection
-from ..stimulus import ArrayStimulus, Stimulus
-from .nsd_betas import TRIALS_PER_SESSION, SessionBetas, session_files
-from .parts import Stacked, naming_folder, subject_folders
+from neuroai_datasets.errors import DamagedFileError, DataError
+from neuroai_datasets.readers.nsd_betas import TRIALS_PER_SESSION, SessionBetas, session_files
+from neuroai_datasets.readers.parts import Stacked, naming_folder, subject_folders
+from neuroai_datasets.safe import NiftiFile, load_mat, load_nifti, open_hdf5, read_text
+from neuroai_datasets.selections import Selection, resolve_selection
+from neuroai_datasets.stimulus import ArrayStimulus, Stimulus
 
 if TYPE_CHECKING:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
 ROI_FAMILIES = ("prf-visualrois", "floc-bodies", "floc-faces", "floc-places", "floc-words")
 
@@ -287,7 +287,7 @@ def _record(
     rois: Path,
     folder: Path,
 ) -> Recording:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
     regions, families = _regions(rois, volume)
     recording = Recording.from_arrays(

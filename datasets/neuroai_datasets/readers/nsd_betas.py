@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError
-from ..safe import load_nifti, open_hdf5
-from .parts import both_axes, contiguous
+from neuroai_datasets.errors import DamagedFileError
+from neuroai_datasets.readers.parts import both_axes, contiguous
+from neuroai_datasets.safe import load_nifti, open_hdf5
 
 TRIALS_PER_SESSION = 750
 SCALE = 300.0

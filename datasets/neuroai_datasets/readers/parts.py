@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError, DataError
+from neuroai_datasets.errors import DamagedFileError, DataError
 
 if TYPE_CHECKING:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
     Reading = Callable[..., Recording]
 

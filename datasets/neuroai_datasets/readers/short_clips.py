@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError, DataError
-from ..safe import open_hdf5
-from ..selections import Selection, resolve_selection
-from .parts import naming_folder
+from neuroai_datasets.errors import DamagedFileError, DataError
+from neuroai_datasets.readers.parts import naming_folder
+from neuroai_datasets.safe import open_hdf5
+from neuroai_datasets.selections import Selection, resolve_selection
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from ..recording import Recording
-    from ..safe import Hdf5Dataset
+    from neuroai_datasets.recording import Recording
+    from neuroai_datasets.safe import Hdf5Dataset
 
 PERIOD = 2.0
 """Repetition time in seconds."""
@@ -205,7 +205,7 @@ class _ZeroForNan:
 
 
 def _train(file: Any, name: str, attrs: dict[str, Any], zero: bool) -> Recording:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
     responses = _numbers(file["Y_train"], 2, file.path)
     runs = _runs(file, int(responses.shape[0]))
@@ -217,7 +217,7 @@ def _train(file: Any, name: str, attrs: dict[str, Any], zero: bool) -> Recording
 
 
 def _test(file: Any, name: str, attrs: dict[str, Any], zero: bool) -> Recording:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
     dataset = _numbers(file["Y_test"], 3, file.path)
     repeats = np.empty(dataset.shape, dtype=np.float32)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError
-from ..safe import read_table
+from neuroai_datasets.errors import DamagedFileError
+from neuroai_datasets.safe import read_table
 
 _QUOTED = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\")\s*(,|$)")
 _ESCAPED = re.compile(r"\\(.)")

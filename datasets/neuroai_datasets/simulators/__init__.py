@@ -1,11 +1,11 @@
 """Recordings whose truth is known: what a method must find can be compared with what was planted."""
 
-from .bold import double_gamma, simulate_bold
-from .ceiling import known_ceiling
-from .feature_bank import planted_features
-from .photographs import photograph_crops
-from .spikes import simulate_spikes
-from .visual_cortex import simulate_visual_cortex
+from neuroai_datasets.simulators.bold import double_gamma, simulate_bold
+from neuroai_datasets.simulators.ceiling import known_ceiling
+from neuroai_datasets.simulators.feature_bank import planted_features
+from neuroai_datasets.simulators.photographs import photograph_crops
+from neuroai_datasets.simulators.spikes import simulate_spikes
+from neuroai_datasets.simulators.visual_cortex import simulate_visual_cortex
 
 __all__ = [
     "double_gamma",

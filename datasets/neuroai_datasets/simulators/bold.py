@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import DataError
-from .truth import with_truth
+from neuroai_datasets.errors import DataError
+from neuroai_datasets.simulators.truth import with_truth
 
 if TYPE_CHECKING:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
 _FINE = 0.05
 """Seconds between points at which a response is sampled for the truth."""
@@ -165,7 +165,7 @@ def _record(
     seed: int,
 ) -> Recording:
     """Wrap what a scanner would have seen, without the truth."""
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
     return Recording.from_arrays(
         values.astype(np.float32),

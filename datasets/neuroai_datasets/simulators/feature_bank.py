@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import DataError
+from neuroai_datasets.errors import DataError
 
 # Opponent axes after Ruderman, Cronin & Chiao (1998), up to scale: luminance, blue-yellow, red-green.
 _COLOUR_AXES = np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]], dtype=np.float64)

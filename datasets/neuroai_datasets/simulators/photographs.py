@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
+from neuroai_datasets.errors import DataError
 
 _SMALLEST_CUT = 64
 _LEAST_CONTRAST = 15.0

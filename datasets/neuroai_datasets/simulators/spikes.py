@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
-from .truth import with_truth
+from neuroai_datasets.errors import DataError
+from neuroai_datasets.simulators.truth import with_truth
 
 if TYPE_CHECKING:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
 _STEP = 0.001
 _TRACK = 1.0
@@ -75,7 +75,7 @@ def simulate_spikes(
         raise DataError(
             f"base_rate {base_rate} and peak_rate {peak_rate} must be 0 to 500 Hz, width {width} positive"
         )
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
     rng = np.random.default_rng(seed)
     n_steps = round(duration / _STEP)

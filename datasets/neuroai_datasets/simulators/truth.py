@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..recording import Recording
+    from neuroai_datasets.recording import Recording
 
 Truth = dict[str, tuple[tuple[str, ...], Any]]
 """Name to dimensions and values."""

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import DataError
-from .ceiling import known_ceiling
-from .feature_bank import planted_features
-from .photographs import photograph_crops, resample_square
-from .truth import Truth, with_truth
+from neuroai_datasets.errors import DataError
+from neuroai_datasets.simulators.ceiling import known_ceiling
+from neuroai_datasets.simulators.feature_bank import planted_features
+from neuroai_datasets.simulators.photographs import photograph_crops, resample_square
+from neuroai_datasets.simulators.truth import Truth, with_truth
 
 if TYPE_CHECKING:
-    from ..recording import Recording
-    from ..stimulus import Stimulus
+    from neuroai_datasets.recording import Recording
+    from neuroai_datasets.stimulus import Stimulus
 
 ROI_NAMES = ("V1", "V4", "FFA", "PPA", "mTL-words")
 """Planted regions; FFA and PPA overlap, ``mTL-words`` is empty, some targets lie in none."""
@@ -261,8 +261,8 @@ def _record(
     seed: int,
 ) -> Recording:
     """Wrap what a scanner would have seen, without the truth."""
-    from ..recording import Recording
-    from ..stimulus import ArrayStimulus
+    from neuroai_datasets.recording import Recording
+    from neuroai_datasets.stimulus import ArrayStimulus
 
     n_images, n_targets = repeats.shape[1:]
     home = regions.argmax(axis=0)

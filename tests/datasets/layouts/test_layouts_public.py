@@ -10,7 +10,7 @@ from PIL import Image
 
 from neuroai_datasets.catalogue import verify
 from neuroai_datasets.errors import CardError, DamagedFileError, DataError
-from neuroai_datasets.load import load
+from neuroai_datasets.loading import load
 from neuroai_datasets.readers import algonauts2023 as algonauts_reader
 from neuroai_datasets.readers import cneuromod as cneuromod_reader
 from neuroai_datasets.readers import nsd as nsd_reader

@@ -13,7 +13,7 @@ from PIL import Image
 
 from neuroai_datasets.cards import CatalogueCard, RecordingCard, parse_card
 from neuroai_datasets.errors import CardError, DataError, UnitError
-from neuroai_datasets.load import load
+from neuroai_datasets.loading import load
 from neuroai_datasets.readers.presentations import average_presentations
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neuroai_datasets.errors import CardError, DamagedFileError, DataError, UnitError
-from neuroai_datasets.load import load
+from neuroai_datasets.loading import load
 
 N, TR, SHAPE = 40, 2.0, (4, 3, 2)
 AFFINE = np.array([[-2.0, 0, 0, 60], [0, 2, 0, -40], [0, 0, 2.5, 5], [0, 0, 0, 1]])

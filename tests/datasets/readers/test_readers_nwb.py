@@ -11,7 +11,7 @@ import pytest
 
 from neuroai_datasets import conversions
 from neuroai_datasets.errors import CardError, DamagedFileError, DataError
-from neuroai_datasets.load import load
+from neuroai_datasets.loading import load
 from neuroai_datasets.recording import Recording
 
 pynwb = pytest.importorskip("pynwb")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neuroai_datasets.errors import CardError, DatasetUnavailableError
-from neuroai_datasets.load import load
+from neuroai_datasets.loading import load
 
 pytestmark = pytest.mark.usefixtures("data_root")
 

@@ -6,7 +6,7 @@ import pytest
 from neuroai.encoders.designs import design
 from neuroai.encoders.preprocess import detrend, zscore
 from neuroai.encoders.scores import pearson_r
-from neuroai_datasets.load import load
+from neuroai_datasets.loading import load
 
 
 def fold_scores(x, y, splits, alpha):

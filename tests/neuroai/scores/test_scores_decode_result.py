@@ -51,7 +51,7 @@ def test_decoding_errors():
 
 
 def test_haxby_blocks(data_root):
-    load = pytest.importorskip("neuroai_datasets.load").load
+    load = pytest.importorskip("neuroai_datasets.loading").load
     recording = load("haxby2001")
     decoding = decode_blocks(recording)
     assert len(decoding.categories) == 8
