@@ -1,0 +1,34 @@
+"""Which of an operation's three forms runs."""
+
+import importlib.util
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from neuroai_kernels.errors import KernelUnavailableError
+
+__all__ = ["Implementation", "choose"]
+
+Implementation = Literal["reference", "cpu", "gpu"]
+
+
+def choose(tensor: Tensor, implementation: Implementation | None) -> Implementation:
+    """The form asked for, or the one of the tensor's device: Numba, Triton, else the reference."""
+    if implementation is None:
+        if tensor.device.type == "cpu":
+            return "cpu"
+        there = tensor.device.type == "cuda" and importlib.util.find_spec("triton") is not None
+        return "gpu" if there else "reference"
+    if implementation not in get_args(Implementation):
+        raise KernelUnavailableError(
+            f"implementation={implementation!r}: expected one of {', '.join(get_args(Implementation))}"
+        )
+    if implementation == "gpu" and importlib.util.find_spec("triton") is None:
+        raise KernelUnavailableError(
+            "implementation='gpu' needs triton, which is not installed: pip install triton"
+        )
+    if implementation == "cpu" and tensor.device.type != "cpu":
+        raise KernelUnavailableError(
+            f"implementation='cpu' was asked for a tensor on {tensor.device}: move it first"
+        )
+    return implementation

@@ -1,0 +1,21 @@
+"""Numba's decorators with types: compiled on first use, kept on disk, outside the interpreter lock."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+__all__ = ["jit", "parallel_jit", "prange"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+prange = numba.prange
+
+
+def jit(function: Function) -> Function:
+    """Compile a function of arrays and numbers; arguments decide the types at the first call."""
+    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+
+
+def parallel_jit(function: Function) -> Function:
+    """Compile as :func:`jit` does, with the iterations of ``prange`` shared among Numba's threads."""
+    return cast(Function, numba.njit(cache=True, nogil=True, parallel=True)(function))

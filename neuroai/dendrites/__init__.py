@@ -1,0 +1,27 @@
+"""Sparse distributed representations read by active dendrites: theory, populations, sequence memory, layers.
+
+Parts are imported when first used: ``neuroai.dendrites.theory`` needs no torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+# Public name -> module that defines it; append yours.
+_EXPORTS: dict[str, str] = {}
+_MODULES = ("theory",)
+
+__all__ = [*_MODULES, *_EXPORTS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"neuroai.dendrites.{name}")
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(
+        f"module 'neuroai.dendrites' has no attribute {name!r}; it has: {', '.join(__all__)}"
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
