@@ -6,6 +6,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from neuroai.plotting.style import DIVERGING, SEQUENTIAL, bare, describe, new_axes
 
+#: Opacity of the strongest attention.
+_OVERLAY = 0.8
+
 
 def receptive_field(field: ArrayLike, *, title: str = "", ax: Axes | None = None) -> Axes:
     """Draw one target's spatial weights; zero is the middle of the colours if any weight is negative.
@@ -58,7 +61,8 @@ def attention_over_image(
 
     Notes
     -----
-    The picture is drawn in grey and the map in colour over it, so that the two cannot be confused.
+    The picture is drawn in grey and the map in colour over it, so that the two cannot be confused;
+    where there is no attention the picture stays clear.
 
     Examples
     --------
@@ -76,7 +80,15 @@ def attention_over_image(
     ax.imshow(grey, cmap="gray", vmin=0, vmax=1, extent=extent)
     weights = np.asarray(attention, dtype=np.float64)
     top = float(weights.max()) or 1.0
-    ax.imshow(weights, cmap=SEQUENTIAL, vmin=0, vmax=top, alpha=0.6, extent=extent, interpolation="nearest")
+    ax.imshow(
+        weights,
+        cmap=SEQUENTIAL,
+        vmin=0,
+        vmax=top,
+        alpha=np.clip(weights / top, 0, 1) * _OVERLAY,
+        extent=extent,
+        interpolation="nearest",
+    )
     return ax
 
 

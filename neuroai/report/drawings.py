@@ -70,12 +70,13 @@ def examples(content: EncodingContent) -> str:
     for place in range(count):
         axes = figure.add_subplot(count, 1, place + 1)
         plotting.predicted_trace(
-            chosen.measured[place, part],
-            chosen.predicted[place, part],
+            _scaled(chosen.measured[place])[part],
+            _scaled(chosen.predicted[place])[part],
             times=chosen.times[part],
             title=titles[place],
             ax=axes,
         )
+        axes.set_ylabel("z-score")
         if place < count - 1:
             axes.set_xlabel("")
     return plotting.to_svg(figure)
@@ -119,6 +120,13 @@ def _gallery(images: NDArray[np.generic]) -> str:
         axes = figure.add_subplot(-(-len(images) // columns), columns, place + 1)
         plotting.attention_over_image(image, None, ax=axes)
     return plotting.to_svg(figure)
+
+
+def _scaled(series: Array) -> Array:
+    """Scale to mean 0 and variance 1, so that a shrunken prediction can be seen; a constant becomes 0."""
+    spread = float(series.std()) if series.max() > series.min() else 1.0
+    scaled: Array = (series - series.mean()) / spread
+    return scaled
 
 
 def _title(content: EncodingContent, target: int) -> str:

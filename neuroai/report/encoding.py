@@ -161,6 +161,8 @@ def _examples(content: EncodingContent) -> Section | None:
     if content.examples is None or not len(content.examples.targets):
         return None
     caption = "Best, median and worst predicted targets: measured responses and their predictions."
+    if content.examples.times is not None:
+        caption += " The first samples are shown; both series are scaled to unit variance."
     return Section(
         "Predictions", figures=[Figure("predictions", drawings.examples(content), caption, wide=True)]
     )
@@ -183,7 +185,9 @@ def _attention(content: EncodingContent) -> Section | None:
         return Section(
             "Stimuli", figures=[Figure("stimuli", drawings.attention(content), caption, wide=True)]
         )
-    caption = "Where each query attends, over the stimulus in grey: yellow is most. Rows are stimuli."
+    caption = (
+        "Where each query attends, over the stimulus in grey: yellow most, clear none. Rows are stimuli."
+    )
     return Section(
         "Attention", figures=[Figure("attention", drawings.attention(content), caption, wide=True)]
     )

@@ -111,7 +111,7 @@ def paired_difference(first: Array, second: Array, *, seed: int = 0) -> dict[str
         return {**dict.fromkeys(("difference", "low", "high", "p", "better"), float("nan")), "n": 0}
     low, high = _interval(difference, np.mean, seed)
     rng = np.random.default_rng(seed)
-    observed = abs(difference.mean())
+    observed = abs(float(difference.mean()))
     flipped = [
         abs(float((difference * rng.choice((-1.0, 1.0), difference.size)).mean())) for _ in range(_MOST_FLIPS)
     ]
@@ -120,7 +120,7 @@ def paired_difference(first: Array, second: Array, *, seed: int = 0) -> dict[str
         "difference": float(difference.mean()),
         "low": low,
         "high": high,
-        "p": (1 + exceeding) / (1 + _MOST_FLIPS),
+        "p": float((1 + exceeding) / (1 + _MOST_FLIPS)),
         "better": float((difference > 0).mean()),
         "n": int(difference.size),
     }
