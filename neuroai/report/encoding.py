@@ -186,7 +186,7 @@ def _attention(content: EncodingContent) -> Section | None:
             "Stimuli", figures=[Figure("stimuli", drawings.attention(content), caption, wide=True)]
         )
     caption = (
-        "Where each query attends, over the stimulus in grey: yellow most, clear none. Rows are stimuli."
+        "Where each query attends, over the grey stimulus: yellow most, clear none. Rows are stimuli."
     )
     return Section(
         "Attention", figures=[Figure("attention", drawings.attention(content), caption, wide=True)]

@@ -13,6 +13,7 @@ from neuroai.runs.scoring import target_names
 if TYPE_CHECKING:
     import xarray as xr
 
+    from neuroai.encoders.features import FeatureMaps
     from neuroai.encoders.readouts.base import Readout
     from neuroai.encoders.result import EncodingResult
 
@@ -50,7 +51,7 @@ def build_tree(
     if mask is not None:
         groups["/volume"] = xr.Dataset({"mask": (("x", "y", "z"), mask)})
     groups["/examples"] = _examples(inputs, predictions, r)
-    fields = getattr(readout, "receptive_fields_", None)
+    fields = getattr(_main_layer(inputs, readout)[0], "receptive_fields_", None)
     if fields is not None and np.asarray(fields)[0].size > 1:
         best = _ranked(r)[:_SHOWN_FIELDS]
         maps = np.asarray(fields)[best].astype(np.float32)
@@ -146,12 +147,12 @@ def _pictures(inputs: Inputs, readout: "Readout", r: NDArray[np.float64]) -> "xr
     index = np.asarray(recording.responses.coords["stimulus"].values)
     rows = np.unique(np.linspace(0, len(index) - 1, _SHOWN_IMAGES).astype(int))
     images = np.stack([_small(recording.stimulus[int(index[row])]) for row in rows])
+    readout, features = _main_layer(inputs, readout)
     attention = getattr(readout, "attention", None)
     if attention is None:
         maps, names = np.zeros((len(rows), 0, 1, 1), np.float32), []
     else:
-        parts = [maps[rows] for maps in inputs.features]
-        found = np.asarray(attention(parts[0] if len(parts) == 1 else parts), dtype=np.float32)
+        found = np.asarray(attention(features[rows]), dtype=np.float32)
         maps = found.reshape(len(rows), -1, *found.shape[-2:])
         chosen = _chosen_queries(maps.shape[1], inputs, readout, r)
         maps, names = maps[:, [place for place, _ in chosen]], [name for _, name in chosen]
@@ -162,6 +163,15 @@ def _pictures(inputs: Inputs, readout: "Readout", r: NDArray[np.float64]) -> "xr
         },
         {"query": np.array(names, dtype=object)} if names else {},
     )
+
+
+def _main_layer(inputs: Inputs, readout: "Readout") -> "tuple[Readout, FeatureMaps]":
+    """Return readout and features of the layer that weighs most: it stands for an ensemble in figures."""
+    layers = getattr(readout, "layers_", None)
+    if not layers:
+        return readout, inputs.features[0]
+    main = int(np.asarray(readout.layer_weights_).mean(0).argmax())
+    return layers[main], inputs.features[main]
 
 
 def _chosen_queries(

@@ -177,3 +177,18 @@ def test_model_predicts_after_loading(trial_recording: Any, tmp_path: Path) -> N
     run = encode(trial_recording, features="pixels", out=tmp_path / "run", **QUICK)
     model = RidgeReadout.load(run.path / "model")
     assert model.score(design(trial_recording, "pixels"), trial_recording.responses.values) > 0.8
+
+
+@pytest.mark.parametrize("queries", ["roi", "vertex"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_attention_is_drawn_over_stimuli(
+    trial_recording: Any, tmp_path: Path, queries: str, layers: int
+) -> None:
+    pictures = trial_recording.stimulus[:][:, None].astype(np.float32)
+    given = [FeatureMaps(pictures, "fine"), FeatureMaps(pictures[:, :, ::2, ::2], "coarse")][:layers]
+    readout = f"attention:queries={queries},epochs=1,n_members=1,d_model=8,n_heads=2"
+    run = encode(trial_recording, features=given, readout=readout, out=tmp_path / "run", permutations=0, cv=2)
+    attention = open_tree(run.path / "result.nc")["attention"].to_dataset()
+    np.testing.assert_allclose(attention["maps"].sum(("row", "column")), 1, atol=1e-4)
+    assert (run.path / "figures" / "attention.svg").is_file()
+    assert str(tmp_path) not in (run.path / "model" / "readout.json").read_text()
