@@ -7,7 +7,11 @@ from importlib import import_module
 from typing import Any
 
 # Public name -> module that defines it; append yours.
-_EXPORTS: dict[str, str] = {}
+_EXPORTS: dict[str, str] = {
+    "MemoryStep": "neuroai.dendrites.sequence_memory",
+    "SequenceMemory": "neuroai.dendrites.sequence_memory",
+    "SequenceSettings": "neuroai.dendrites.sequence_memory",
+}
 _MODULES = ("theory",)
 
 __all__ = [*_MODULES, *_EXPORTS]
