@@ -175,7 +175,9 @@ def iterative_normalisation(covariance: ArrayLike, n_steps: int = 5) -> Array:
     c = np.asarray(covariance, dtype=np.float64)
     trace = float(np.trace(c))
     if not trace > 0:
-        raise ConfigError(f"a covariance with trace {trace:g} cannot be normalised")
+        raise ConfigError(
+            f"a covariance with trace {trace:g} cannot be normalised: nothing varies, as with 1 sample"
+        )
     eye = np.eye(c.shape[0])
     y, z = c / trace, eye
     for _ in range(n_steps):

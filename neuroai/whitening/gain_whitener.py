@@ -4,10 +4,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from neuroai.errors import ConfigError, ShapeError
+from neuroai.whitening._estimator import WhitenerBase
 from neuroai.whitening.baselines import numerical_rank
 from neuroai.whitening.frames import signed_pair_frame
 from neuroai.whitening.gains import (
@@ -24,7 +24,7 @@ __all__ = ["GainWhitener"]
 Array = NDArray[np.float64]
 
 
-class GainWhitener(TransformerMixin, BaseEstimator):
+class GainWhitener(WhitenerBase):
     r"""Whiten by adapting the gains of interneurons on a fixed frame.
 
     .. math:: y = (I + W\,\mathrm{diag}(g)\,W^T)^{-1} (x - \mu)
@@ -124,23 +124,9 @@ class GainWhitener(TransformerMixin, BaseEstimator):
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Inputs that give responses ``X``: ``M y + mean``, exact on the directions that vary."""
-        check_is_fitted(self, "gains_")
-        responses = np.asarray(X, dtype=np.float64)
-        if responses.ndim != 2 or responses.shape[1] != self.n_features_in_:
-            raise ShapeError(
-                f"responses have shape {responses.shape}; (n_samples, {self.n_features_in_}) is needed"
-            )
+        responses = self._responses(X, self.n_features_in_)
         inputs: NDArray[Any] = responses @ self.response_matrix_ + self.mean_
         return inputs.astype(self._output_dtype(X), copy=False)
-
-    def _validated(self, X: ArrayLike, *, reset: bool) -> Array:
-        checked: Array = validate_data(self, X, reset=reset, dtype=np.float64)
-        return checked
-
-    @staticmethod
-    def _output_dtype(X: ArrayLike) -> np.dtype[Any]:
-        dtype = getattr(X, "dtype", None)
-        return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
 
     def _start(self, n: int) -> None:
         """Set up frame and preconditioner; responses equal inputs."""
