@@ -61,6 +61,8 @@ def fit_folds(inputs: Inputs, config: EncodeConfig, partial: Path, progress: Pro
     array of shape (n_samples, n_targets)
         Prediction of each row by the model that was not fitted to it; NaN for rows never tested.
     """
+    from neuroai.encoders.scores import as_numpy
+
     joined = np.full(inputs.responses.shape, np.nan, dtype=np.float32)
     total = len(inputs.folds.splits)
     for number, (train, test) in enumerate(inputs.folds.splits):
@@ -69,7 +71,8 @@ def fit_folds(inputs: Inputs, config: EncodeConfig, partial: Path, progress: Pro
         if prediction is None:
             started = time.perf_counter()
             readout = _fitted(inputs, config, train, progress, partial / FOLDS / f"{number:04d}")
-            prediction = np.asarray(readout.predict(_rows(inputs, test)), dtype=np.float32)
+            found = readout.predict(_rows(inputs, test, config.device))
+            prediction = as_numpy(found).astype(np.float32)
             _keep(partial, number, prediction, time.perf_counter() - started)
         joined[test] = prediction
     progress("folds", total, total)
@@ -92,15 +95,27 @@ def _fitted(
     if resumable:
         readout.set_params(checkpoints=checkpoints)
     readout.fit(
-        _rows(inputs, rows), inputs.responses[rows], groups=inputs.folds.groups[rows], progress=progress
+        _rows(inputs, rows, config.device),
+        _placed(inputs.responses[rows], config.device),
+        groups=inputs.folds.groups[rows],
+        progress=progress,
     )
     # Where the state of the fit lay is no property of the model.
     return readout.set_params(checkpoints=None) if resumable else readout
 
 
-def _rows(inputs: Inputs, rows: NDArray[np.int64]) -> Any:
-    parts = [maps[rows] for maps in inputs.features]
+def _rows(inputs: Inputs, rows: NDArray[np.int64], device: str) -> Any:
+    parts = [_placed(maps[rows].values, device) for maps in inputs.features]
     return parts[0] if len(parts) == 1 else parts
+
+
+def _placed(array: NDArray[Any], device: str) -> Any:
+    """Return the array itself for the CPU, else a tensor on the device: readouts follow their input."""
+    if device == "cpu":
+        return array
+    import torch
+
+    return torch.as_tensor(np.ascontiguousarray(array)).to(device)
 
 
 def _keep(partial: Path, number: int, prediction: NDArray[np.float32], seconds: float) -> None:

@@ -41,6 +41,8 @@ def build_tree(
     """
     import xarray as xr
 
+    from neuroai.encoders.scores import as_numpy
+
     groups: dict[str, xr.Dataset] = {"/": scores.dataset}
     r = np.asarray(scores.dataset["r"].values, dtype=np.float64)
     rois, mask = inputs.recording.rois, inputs.recording.mask
@@ -52,9 +54,9 @@ def build_tree(
         groups["/volume"] = xr.Dataset({"mask": (("x", "y", "z"), mask)})
     groups["/examples"] = _examples(inputs, predictions, r)
     fields = getattr(_main_layer(inputs, readout)[0], "receptive_fields_", None)
-    if fields is not None and np.asarray(fields)[0].size > 1:
+    if fields is not None and as_numpy(fields)[0].size > 1:
         best = _ranked(r)[:_SHOWN_FIELDS]
-        maps = np.asarray(fields)[best].astype(np.float32)
+        maps = as_numpy(fields)[best].astype(np.float32)
         groups["/fields"] = xr.Dataset({"index": ("shown", best), "maps": (("shown", "row", "column"), maps)})
     pictures = _pictures(inputs, readout, r)
     if pictures is not None:
@@ -137,6 +139,8 @@ def _pictures(inputs: Inputs, readout: "Readout", r: NDArray[np.float64]) -> "xr
     """A few stimuli as small pictures, with the attention over them where the readout has one."""
     import xarray as xr
 
+    from neuroai.encoders.scores import as_numpy
+
     recording = inputs.recording
     if (
         recording.stimulus is None
@@ -152,7 +156,7 @@ def _pictures(inputs: Inputs, readout: "Readout", r: NDArray[np.float64]) -> "xr
     if attention is None:
         maps, names = np.zeros((len(rows), 0, 1, 1), np.float32), []
     else:
-        found = np.asarray(attention(features[rows]), dtype=np.float32)
+        found = as_numpy(attention(features[rows])).astype(np.float32)
         maps = found.reshape(len(rows), -1, *found.shape[-2:])
         chosen = _chosen_queries(maps.shape[1], inputs, readout, r)
         maps, names = maps[:, [place for place, _ in chosen]], [name for _, name in chosen]
@@ -167,10 +171,12 @@ def _pictures(inputs: Inputs, readout: "Readout", r: NDArray[np.float64]) -> "xr
 
 def _main_layer(inputs: Inputs, readout: "Readout") -> "tuple[Readout, FeatureMaps]":
     """Return readout and features of the layer that weighs most: it stands for an ensemble in figures."""
+    from neuroai.encoders.scores import as_numpy
+
     layers = getattr(readout, "layers_", None)
     if not layers:
         return readout, inputs.features[0]
-    main = int(np.asarray(readout.layer_weights_).mean(0).argmax())
+    main = int(as_numpy(readout.layer_weights_).mean(0).argmax())
     return layers[main], inputs.features[main]
 
 

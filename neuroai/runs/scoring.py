@@ -119,12 +119,14 @@ def _significance(
 
 
 def _penalties(readout: "Readout", n_targets: int) -> tuple[Array | None, tuple[float, ...]]:
+    from neuroai.encoders.scores import as_numpy
+
     alpha = getattr(readout, "alpha_", None)
     if alpha is None:
         return None, ()
-    values = np.asarray(alpha, dtype=np.float64).ravel()
+    values = as_numpy(alpha).astype(np.float64).ravel()
     grid = getattr(readout, "alphas_", None)
     if grid is None:
         grid = getattr(readout, "alphas", None)
-    tried = () if grid is None else tuple(float(value) for value in np.asarray(grid).ravel())
+    tried = () if grid is None else tuple(float(value) for value in as_numpy(grid).ravel())
     return (np.full(n_targets, values[0]) if values.size == 1 else values), tried

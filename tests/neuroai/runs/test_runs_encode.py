@@ -192,3 +192,10 @@ def test_attention_is_drawn_over_stimuli(
     np.testing.assert_allclose(attention["maps"].sum(("row", "column")), 1, atol=1e-4)
     assert (run.path / "figures" / "attention.svg").is_file()
     assert str(tmp_path) not in (run.path / "model" / "readout.json").read_text()
+
+
+def test_a_named_device_gives_the_same_scores(trial_recording: Any, tmp_path: Path) -> None:
+    """``cpu:0`` takes the way of tensors on a device, which a machine without a GPU can follow too."""
+    plain = encode(trial_recording, features="pixels", out=tmp_path / "a", **QUICK)
+    placed = encode(trial_recording, features="pixels", out=tmp_path / "b", device="cpu:0", **QUICK)
+    assert placed.summary["median_r"] == pytest.approx(plain.summary["median_r"], abs=1e-6)
