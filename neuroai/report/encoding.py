@@ -185,9 +185,7 @@ def _attention(content: EncodingContent) -> Section | None:
         return Section(
             "Stimuli", figures=[Figure("stimuli", drawings.attention(content), caption, wide=True)]
         )
-    caption = (
-        "Where each query attends, over the grey stimulus: yellow most, clear none. Rows are stimuli."
-    )
+    caption = "Where each query attends, over the grey stimulus: yellow most, clear none. Rows are stimuli."
     return Section(
         "Attention", figures=[Figure("attention", drawings.attention(content), caption, wide=True)]
     )
