@@ -5,6 +5,8 @@ from neuroai.geometry.cka import kernel_cka as kernel_cka
 from neuroai.geometry.cka import minibatch_cka as minibatch_cka
 from neuroai.geometry.compare import compare as compare
 from neuroai.geometry.compare import noise_ceiling as noise_ceiling
+from neuroai.geometry.energy import energy_distance as energy_distance
+from neuroai.geometry.energy import energy_shape_distance as energy_shape_distance
 from neuroai.geometry.rdm import crossnobis as crossnobis
 from neuroai.geometry.rdm import rdm as rdm
 from neuroai.geometry.shape import canonical_correlations as canonical_correlations
