@@ -138,8 +138,8 @@ def _descend(a: Array, b: Array, q: float, start: Array, tolerance: float, steps
 
 
 def _weighted(a: Array, turned: Array, b: Array, q: float, smallest: float) -> tuple[float, Array]:
-    """Mean residual to the power q, and the weighted cross product whose polar factor is the next
-    rotation.""" slope, total = np.zeros((a.shape[2], a.shape[2])), 0.0
+    """Mean residual to the power q, and the weighted product whose polar factor is the next rotation."""
+    slope, total = np.zeros((a.shape[2], a.shape[2])), 0.0
     for k, rows, residuals in _blocks(a, turned):
         total += float((residuals**q).sum())
         weights = np.maximum(residuals, smallest) ** (q - 2)
@@ -161,8 +161,8 @@ def _own(a: Array, q: float, unbiased: bool) -> float:
 
 
 def _blocks(a: Array, b: Array) -> Iterator[tuple[int, slice, Array]]:
-    """Distances of trials, condition by condition, so many rows at a time as take no more than a
-    condition.""" rows = max(1, a.shape[1] * a.shape[2] // b.shape[1])
+    """Distances of trials by condition, in blocks of rows that take no more than a condition does."""
+    rows = max(1, a.shape[1] * a.shape[2] // b.shape[1])
     for k in range(len(a)):
         for first in range(0, a.shape[1], rows):
             part = slice(first, first + rows)
@@ -181,6 +181,7 @@ def _checked(x: ArrayLike, y: ArrayLike, q: float) -> tuple[Array, Array]:
     for name, data in (("first", a), ("second", b)):
         if not np.isfinite(data).all():
             where = np.argwhere(~np.isfinite(data))[0].tolist()
-            raise DataError(f"the {name} responses are NaN or infinite at (condition, repeat, neuron)
-            {where}")
+            raise DataError(
+                f"the {name} responses are NaN or infinite at (condition, repeat, neuron) {where}"
+            )
     return a, b

@@ -46,8 +46,7 @@ def test_rotations_scales_shifts_and_silent_neurons_change_nothing(seed: int) ->
 def test_permuted_neurons_have_the_same_shape(metric: str) -> None:
     a, _ = clouds(0, 2)
     shuffled = np.hstack([a[:, [2, 0, 3, 1]], np.zeros((12, 1))])
-    assert geometry.shape_distance(a, shuffled, group="permutation", metric=metric) < 1e-12  # type:
-    ignore[arg - type]
+    assert geometry.shape_distance(a, shuffled, group="permutation", metric=metric) < 1e-12  # type: ignore[arg-type]
 
 
 @given(seed=SEEDS)
@@ -82,8 +81,7 @@ def test_minibatches_of_everything_are_the_debiased_cka() -> None:
 )
 def test_dissimilarities_are_those_of_scipy(method: str, scipy_name: str, scale: int) -> None:
     x = np.random.default_rng(0).standard_normal((15, 6))
-    np.testing.assert_allclose(scale * geometry.rdm(x, method), pdist(x, scipy_name), atol=1e-12)  # type:
-    ignore[arg - type]
+    np.testing.assert_allclose(scale * geometry.rdm(x, method), pdist(x, scipy_name), atol=1e-12)  # type: ignore[arg-type]
 
 
 def test_mahalanobis_and_crossnobis_of_equal_runs_agree() -> None:
