@@ -1,6 +1,7 @@
 """Which of an operation's three forms runs."""
 
 import importlib.util
+import os
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -26,6 +27,11 @@ def choose(tensor: Tensor, implementation: Implementation | None) -> Implementat
     if implementation == "gpu" and importlib.util.find_spec("triton") is None:
         raise KernelUnavailableError(
             "implementation='gpu' needs triton, which is not installed: pip install triton"
+        )
+    if implementation == "gpu" and tensor.device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise KernelUnavailableError(
+            "implementation='gpu' was asked for a tensor on the CPU: move it to a GPU, or set TRITON_INTERPRET=1 "
+            "before Python starts to run Triton's interpreter"
         )
     if implementation == "cpu" and tensor.device.type != "cpu":
         raise KernelUnavailableError(

@@ -1,6 +1,5 @@
 """Golden values, and the same words from every implementation."""
 
-import os
 import tomllib
 from pathlib import Path
 
@@ -13,18 +12,14 @@ from neuroai_kernels.philox import philox, philox_uniform, stream_counter
 GOLDEN = tomllib.loads((Path(__file__).parents[2] / "golden" / "dendrites.toml").read_text())
 
 
-def forms():
-    yield "reference"
-    yield "cpu"
-    yield pytest.param("gpu", marks=pytest.mark.skipif(not interpreted(), reason="set TRITON_INTERPRET=1"))
+@pytest.fixture(params=["reference", "cpu", "gpu"])
+def form(request):
+    """Each implementation; the Triton one in its interpreter."""
+    if request.param == "gpu":
+        request.getfixturevalue("triton_interpreter")
+    return request.param
 
 
-def interpreted():
-    """Triton is installed and runs without a GPU."""
-    return os.environ.get("TRITON_INTERPRET") == "1" and bool(pytest.importorskip("triton"))
-
-
-@pytest.mark.parametrize("form", forms())
 def test_golden_words(form):
     for seed, counter, words in GOLDEN["philox"]:
         assert philox(seed, torch.tensor(counter), implementation=form).tolist() == words
@@ -35,7 +30,6 @@ def test_golden_words(form):
     )
 
 
-@pytest.mark.parametrize("form", forms())
 def test_known_answers_of_the_authors(form):
     """Known answers distributed with Random123 (zeros, ones, digits of pi)."""
     ones = 0xFFFFFFFF
@@ -53,7 +47,6 @@ def test_known_answers_of_the_authors(form):
         assert [f"{word & ones:08x}" for word in found.tolist()] == words.split()
 
 
-@pytest.mark.parametrize("form", forms())
 def test_same_words_everywhere(form):
     counter = torch.randint(0, 1 << 32, (3, 371, 4), generator=torch.Generator().manual_seed(0))
     for seed in (1, 16, 2**63 + 12345):

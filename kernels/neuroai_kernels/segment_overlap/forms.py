@@ -1,0 +1,68 @@
+"""Which form is quickest: a cost model with measured constants.
+
+Time of each form is the sum of its accesses times a measured time an access, in nanoseconds:
+
+* gather: ``ceil(B / 8) S L`` look-ups (on one row, its own constant);
+* mask: ``B S ceil(n / 32)`` words;
+* event: ``B S`` counters cleared, and one addition for each listener of each active cell.
+
+``benchmarks/dendrite_kernels.py`` measures the constants and checks the choice they lead to.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from neuroai_kernels.errors import ShapeError
+
+__all__ = ["COSTS", "Costs", "Form", "quickest_form", "require_form"]
+
+Form = Literal["gather", "mask", "event"]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Nanoseconds an access."""
+
+    gather_one: float
+    gather_eight: float
+    mask: float
+    clear: float
+    event: float
+
+
+#: One core of a server processor (2026), and an H100.
+COSTS = {
+    "cpu": Costs(gather_one=0.35, gather_eight=0.45, mask=0.15, clear=0.1, event=1.0),
+    "cuda": Costs(gather_one=0.0015, gather_eight=0.002, mask=0.0015, clear=0.002, event=0.01),
+}
+
+
+def quickest_form(
+    device: str, n_rows: int, n: int, n_segments: int, n_slots: int, n_additions: float
+) -> Form:
+    """The form with the least predicted time.
+
+    Parameters
+    ----------
+    device : str
+        "cpu" or "cuda".
+    n_rows, n, n_segments, n_slots : int
+        B, cells, S, L.
+    n_additions : float
+        Listeners of active cells, over all rows: activity times synapses times rows. Infinite when not known.
+    """
+    costs = COSTS.get(device, COSTS["cpu"])
+    look_ups = n_segments * n_slots
+    gather = costs.gather_one * look_ups if n_rows == 1 else costs.gather_eight * look_ups * -(-n_rows // 8)
+    times: dict[Form, float] = {
+        "gather": gather,
+        "mask": costs.mask * n_rows * n_segments * -(-n // 32),
+        "event": costs.clear * n_rows * n_segments + costs.event * n_additions,
+    }
+    return min(times, key=lambda form: times[form])
+
+
+def require_form(form: str) -> None:
+    """Raise unless ``form`` names one."""
+    if form not in get_args(Form):
+        raise ShapeError(f"form={form!r}: expected one of {', '.join(get_args(Form))}")

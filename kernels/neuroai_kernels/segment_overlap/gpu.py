@@ -1,0 +1,238 @@
+# Triton's functions are typed by its compiler.
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+"""Segment overlap in Triton.
+
+Gather, one row: bits are looked up in the packed words (8 KiB for 65,536 cells, so they stay in the first
+cache) while the synapse lists stream by. Gather, more rows: byte c of a table holds cell c's bits of eight
+rows; four bits are spread over the four bytes of a word, so that one sum counts four rows, for lists of up
+to 255.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from neuroai_kernels.segment_overlap.bits import PackedBits
+from neuroai_kernels.segment_overlap.index import SegmentIndex
+
+__all__ = ["overlap_event", "overlap_gather", "overlap_mask", "respond_gather"]
+
+ROWS = 8
+# Synapse look-ups of one program: enough loads in flight without running out of registers.
+_TILE = 8192
+_LONGEST_LIST = 255
+
+
+@triton.jit
+def _gather_bits(
+    words, synapses, out, n_segments, n_slots, n_words, BLOCK: tl.constexpr, SLOTS: tl.constexpr
+):
+    s = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    row = tl.program_id(1).to(tl.int64)
+    total = tl.zeros([BLOCK], tl.int32)
+    for first in range(0, n_slots, SLOTS):
+        slot = first + tl.arange(0, SLOTS)
+        inside = (s < n_segments)[:, None] & (slot < n_slots)[None, :]
+        cell = tl.load(synapses + s[:, None] * n_slots + slot[None, :], inside, -1)
+        word = tl.load(words + row * n_words + (cell >> 5), cell >= 0, 0)
+        total += tl.sum((word >> (cell & 31)) & 1, 1)
+    tl.store(out + row * n_segments + s, total, s < n_segments)
+
+
+@triton.jit
+def _eight_rows(table, synapses, s, tile, n_segments, n_slots, n_cells, SLOTS: tl.constexpr):
+    """Counts of rows 0 to 3 and 4 to 7 in the bytes of two words."""
+    slot = tl.arange(0, SLOTS)
+    inside = (s < n_segments)[:, None] & (slot < n_slots)[None, :]
+    cell = tl.load(synapses + s[:, None] * n_slots + slot[None, :], inside, -1)
+    bits = tl.load(table + tile * n_cells + cell, cell >= 0, 0).to(tl.int32)
+    low = tl.sum(((bits & 15) * 0x00204081) & 0x01010101, 1)
+    high = tl.sum((((bits >> 4) & 15) * 0x00204081) & 0x01010101, 1)
+    return low, high
+
+
+@triton.jit
+def _gather_bytes(
+    table,
+    synapses,
+    out,
+    n_rows,
+    n_segments,
+    n_slots,
+    n_cells,
+    n_tiles,
+    BLOCK: tl.constexpr,
+    SLOTS: tl.constexpr,
+):
+    # Tiles of rows are neighbours in the grid: all but the first find the synapse lists in the second cache.
+    tile = (tl.program_id(0) % n_tiles).to(tl.int64)
+    s = (tl.program_id(0) // n_tiles).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    low, high = _eight_rows(table, synapses, s, tile, n_segments, n_slots, n_cells, SLOTS)
+    for r in tl.static_range(8):
+        counts = low if r < 4 else high
+        row = tile * 8 + r
+        tl.store(
+            out + row * n_segments + s,
+            (counts >> (8 * (r % 4))) & 255,
+            s < tl.where(row < n_rows, n_segments, 0),
+        )
+
+
+@triton.jit
+def _respond_bytes(
+    table, synapses, largest, best, n_rows, n_neurons, n_slots, n_cells, n_tiles,
+    NEURONS: tl.constexpr, PER: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    tile = (tl.program_id(0) % n_tiles).to(tl.int64)
+    block = (tl.program_id(0) // n_tiles).to(tl.int64)
+    s = block * (NEURONS * PER) + tl.arange(0, NEURONS * PER)
+    low, high = _eight_rows(table, synapses, s, tile, n_neurons * PER, n_slots, n_cells, SLOTS)
+    neuron = block * NEURONS + tl.arange(0, NEURONS)
+    rank = (PER - 1 - tl.arange(0, PER))[None, :]
+    for r in tl.static_range(8):
+        counts = ((low if r < 4 else high) >> (8 * (r % 4))) & 255
+        # Count first, then the lower segment: one maximum finds both.
+        key = tl.max(tl.reshape(counts, [NEURONS, PER]) * PER + rank, 1)
+        row = tile * 8 + r
+        inside = neuron < tl.where(row < n_rows, n_neurons, 0)
+        tl.store(largest + row * n_neurons + neuron, key // PER, inside)
+        tl.store(best + row * n_neurons + neuron, PER - 1 - key % PER, inside)
+
+
+@triton.jit
+def _transpose_bits(words, table, n_rows, n_words, n_cells, BLOCK: tl.constexpr):
+    """Bits of eight rows of one cell into a byte."""
+    cell = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tile = tl.program_id(1).to(tl.int64)
+    bits = tl.zeros([BLOCK], tl.int32)
+    for r in tl.static_range(8):
+        row = tile * 8 + r
+        word = tl.load(words + row * n_words + (cell >> 5), cell < tl.where(row < n_rows, n_cells, 0), 0)
+        bits |= ((word >> (cell & 31)) & 1) << r
+    tl.store(table + tile * n_cells + cell, bits.to(tl.uint8), cell < n_cells)
+
+
+@triton.jit
+def _mask_kernel(words, masks, out, n_segments, n_words, BLOCK: tl.constexpr, WIDTH: tl.constexpr):
+    s = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    row = tl.program_id(1).to(tl.int64)
+    total = tl.zeros([BLOCK], tl.int32)
+    for first in range(0, n_words, WIDTH):
+        w = first + tl.arange(0, WIDTH)
+        inside = (s < n_segments)[:, None] & (w < n_words)[None, :]
+        mask = tl.load(masks + s[:, None] * n_words + w[None, :], inside, 0)
+        word = tl.load(words + row * n_words + w, w < n_words, 0)
+        v = (mask & word[None, :]).to(tl.uint32, bitcast=True)
+        v = v - ((v >> 1) & 0x55555555)
+        v = (v & 0x33333333) + ((v >> 2) & 0x33333333)
+        v = (v + (v >> 4)) & 0x0F0F0F0F
+        total += tl.sum(((v * 0x01010101) >> 24).to(tl.int32), 1)
+    tl.store(out + row * n_segments + s, total, s < n_segments)
+
+
+@triton.jit
+def _event_kernel(words, pointers, listeners, out, n_segments, n_words, n_cells, BLOCK: tl.constexpr):
+    cell = tl.program_id(0)
+    row = tl.program_id(1).to(tl.int64)
+    word = tl.load(words + row * n_words + (cell >> 5))
+    if (word >> (cell & 31)) & 1:
+        first = tl.load(pointers + cell)
+        last = tl.load(pointers + cell + 1)
+        for start in range(first, last, BLOCK):
+            i = start + tl.arange(0, BLOCK)
+            segment = tl.load(listeners + i, i < last, 0)
+            tl.atomic_add(out + row * n_segments + segment, 1, i < last, sem="relaxed")
+
+
+def _new_output(bits: PackedBits, index: SegmentIndex) -> Tensor:
+    return torch.empty((bits.words.shape[0], index.n_segments), dtype=torch.int32, device=bits.words.device)
+
+
+def _byte_table(bits: PackedBits) -> Tensor:
+    n_rows, n_words = bits.words.shape
+    n_tiles = triton.cdiv(n_rows, ROWS)
+    table = torch.empty((n_tiles, bits.n), dtype=torch.uint8, device=bits.words.device)
+    grid = (triton.cdiv(bits.n, 256), n_tiles)
+    _transpose_bits[grid](bits.words.contiguous(), table, n_rows, n_words, bits.n, BLOCK=256)
+    return table
+
+
+def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
+    """Look every synapse up: in packed words for one row or long lists, else eight rows a byte."""
+    out, n_rows = _new_output(bits, index), bits.words.shape[0]
+    if not out.numel():
+        return out
+    if n_rows == 1 or index.n_slots > _LONGEST_LIST:
+        slots = min(triton.next_power_of_2(max(1, index.n_slots)), 256)
+        block = max(1, _TILE // slots)
+        _gather_bits[(triton.cdiv(index.n_segments, block), n_rows)](
+            bits.words.contiguous(), index.synapses, out, index.n_segments, index.n_slots,
+            bits.words.shape[1], BLOCK=block, SLOTS=slots, num_warps=8,
+        )  # fmt: skip
+        return out
+    slots, table = triton.next_power_of_2(max(1, index.n_slots)), _byte_table(bits)
+    block = max(1, _TILE // slots)
+    _gather_bytes[(triton.cdiv(index.n_segments, block) * len(table),)](
+        table, index.synapses, out, n_rows, index.n_segments, index.n_slots, bits.n, len(table),
+        BLOCK=block, SLOTS=slots, num_warps=8,
+    )  # fmt: skip
+    return out
+
+
+def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> tuple[Tensor, Tensor] | None:
+    """Largest overlap of each neuron and the segment that has it, not storing overlaps; None if too large."""
+    slots = triton.next_power_of_2(max(1, index.n_slots))
+    fits = (
+        index.n_slots <= _LONGEST_LIST
+        and n_per_neuron & (n_per_neuron - 1) == 0
+        and n_per_neuron * slots <= _TILE
+    )
+    if not fits:
+        return None
+    n_rows, n_neurons = bits.words.shape[0], index.n_segments // n_per_neuron
+    largest = torch.empty((n_rows, n_neurons), dtype=torch.int32, device=bits.words.device)
+    best, table = torch.empty_like(largest), _byte_table(bits)
+    neurons = max(1, _TILE // (slots * n_per_neuron))
+    _respond_bytes[(triton.cdiv(n_neurons, neurons) * len(table),)](
+        table, index.synapses, largest, best, n_rows, n_neurons, index.n_slots, bits.n, len(table),
+        NEURONS=neurons, PER=n_per_neuron, SLOTS=slots, num_warps=8,
+    )  # fmt: skip
+    return largest, best
+
+
+def overlap_mask(bits: PackedBits, index: SegmentIndex) -> Tensor:
+    """Count common bits."""
+    out, n_words = _new_output(bits, index), bits.words.shape[1]
+    width = min(triton.next_power_of_2(max(1, n_words)), 256)
+    block = max(1, _TILE // width)
+    _mask_kernel[(triton.cdiv(index.n_segments, block), len(out))](
+        bits.words.contiguous(),
+        index.masks,
+        out,
+        index.n_segments,
+        n_words,
+        BLOCK=block,
+        WIDTH=width,
+        num_warps=8,
+    )
+    return out
+
+
+def overlap_event(bits: PackedBits, index: SegmentIndex) -> Tensor:
+    """Add one for each listener of each active cell."""
+    out = torch.zeros((bits.words.shape[0], index.n_segments), dtype=torch.int32, device=bits.words.device)
+    pointers, listeners = index.inverted
+    if not listeners.numel():
+        return out
+    _event_kernel[(bits.n, len(out))](
+        bits.words.contiguous(),
+        pointers,
+        listeners,
+        out,
+        index.n_segments,
+        bits.words.shape[1],
+        bits.n,
+        BLOCK=256,
+    )
+    return out

@@ -1,0 +1,132 @@
+"""Three forms, three implementations, one answer."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from neuroai_kernels.errors import KernelUnavailableError, ShapeError
+from neuroai_kernels.segment_overlap import (
+    PackedBits,
+    SegmentIndex,
+    pack_bits,
+    segment_overlap,
+    segment_responses,
+)
+from neuroai_kernels.segment_overlap.forms import COSTS, quickest_form
+
+FORMS = ("gather", "mask", "event")
+# rows, cells, segments, slots: one of everything, odd sizes, more than a tile, lists above a byte's count
+SHAPES = [(1, 1, 1, 1), (1, 37, 5, 3), (3, 64, 33, 7), (9, 130, 70, 33), (2, 900, 11, 300), (17, 33, 300, 2)]
+
+
+@pytest.fixture(params=["reference", "cpu", "gpu"])
+def implementation(request):
+    """Each implementation; the Triton one in its interpreter."""
+    if request.param == "gpu":
+        request.getfixturevalue("triton_interpreter")
+    return request.param
+
+
+def problem(rows, cells, segments, slots, density=0.3, seed=0):
+    """Activity, synapses with gaps, and overlaps by a dense product."""
+    rng = np.random.default_rng(seed)
+    x = rng.random((rows, cells)) < density
+    synapses = np.full((segments, slots), -1, np.int32)
+    dense = np.zeros((segments, cells), np.int64)
+    for s in range(segments):
+        count = rng.integers(0, min(slots, cells) + 1)
+        chosen = rng.choice(cells, count, replace=False)
+        synapses[s, rng.choice(slots, count, replace=False)] = chosen
+        dense[s, chosen] = 1
+    return torch.from_numpy(x), torch.from_numpy(synapses), torch.from_numpy(x.astype(np.int64) @ dense.T)
+
+
+@pytest.mark.parametrize(("shape", "form"), list(itertools.product(SHAPES, FORMS)))
+def test_all_agree_with_a_dense_product(shape, form, implementation):
+    x, synapses, expected = problem(*shape)
+    overlap = segment_overlap(x, SegmentIndex(synapses, x.shape[1]), form=form, implementation=implementation)
+    assert overlap.dtype == torch.int32
+    assert torch.equal(overlap.long(), expected)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_full_and_empty(form, implementation):
+    x, synapses, _ = problem(2, 300, 6, 290)
+    counts = (synapses >= 0).sum(1)
+    for value, expected in ((1, counts), (0, 0 * counts)):
+        overlap = segment_overlap(
+            torch.full_like(x, value), SegmentIndex(synapses, 300), form=form, implementation=implementation
+        )
+        assert torch.equal(overlap.long(), expected.expand(2, -1))
+    nothing = SegmentIndex(torch.full((3, 2), -1, dtype=torch.int32), 300)
+    assert not segment_overlap(x, nothing, form=form, implementation=implementation).any()
+
+
+@pytest.mark.parametrize("per_neuron", [1, 4, 5])
+@pytest.mark.parametrize("form", FORMS)
+def test_responses(form, per_neuron, implementation):
+    x, synapses, overlap = problem(10, 50, 20 * per_neuron, 9, seed=per_neuron)
+    index = SegmentIndex(synapses, 50)
+    found = segment_responses(x, index, 3, per_neuron, form=form, implementation=implementation)
+    grouped = overlap.view(10, 20, per_neuron)
+    assert torch.equal(found.active, (grouped >= 3).any(-1))
+    assert torch.equal(found.largest.long(), grouped.amax(-1))
+    # numpy's arg-max is documented to return the first of equals.
+    assert torch.equal(found.best.long(), torch.from_numpy(grouped.numpy().argmax(-1)))
+
+
+def test_dispatch_by_cost():
+    x, synapses, expected = problem(3, 64, 40, 8)
+    assert torch.equal(segment_overlap(x, synapses).long(), expected)
+    assert torch.equal(segment_overlap(x, SegmentIndex(synapses, 64)).long(), expected)
+    for device in COSTS:
+        assert quickest_form(device, 1, 65_536, 10**6, 32, 1e3) == "event"
+        assert quickest_form(device, 1, 65_536, 10**6, 32, float("inf")) == "gather"
+        assert quickest_form(device, 1, 32, 10**6, 255, float("inf")) == "mask"
+
+
+def test_packing_round_trip():
+    for n in (1, 31, 32, 33, 100):
+        x = torch.rand(4, n, generator=torch.Generator().manual_seed(n)) < 0.5
+        packed = pack_bits(x)
+        assert torch.equal(packed.unpack(), x)
+        assert torch.equal(pack_bits(x.float()).words, packed.words)
+        assert torch.equal(
+            segment_overlap(packed, torch.zeros((1, 1), dtype=torch.int32))[:, 0], x[:, 0].int()
+        )
+
+
+def test_connected_synapses():
+    synapses = torch.tensor([[0, 1, 2, -1]], dtype=torch.int32)
+    permanences = torch.tensor([[0.5, 0.49, 0.51, 0.9]], dtype=torch.float16)
+    index = SegmentIndex.connected(synapses, 3, permanences, 0.5)
+    assert index.synapses.tolist() == [[0, -1, 2, -1]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x, s: segment_overlap(x * 2.0, s), "must be binary: found 2.0 at row 0, cell 0"),
+        (lambda x, s: segment_overlap(x * float("nan"), s), "must be binary: found nan"),
+        (lambda x, s: segment_overlap(x, s.long()), r"int64 .* expected int32 \(S, L\)"),
+        (lambda x, s: segment_overlap(x, s + 4), "expected -1 .none. or a cell in 0..3"),
+        (lambda x, s: segment_overlap(x, SegmentIndex(s, 5)), "made for 5"),
+        (lambda x, s: segment_overlap(x, s, form="dense"), "form='dense'"),
+        (lambda x, s: segment_overlap(x[None, None], s), "expected \\(B, n\\)"),
+        (lambda x, s: segment_overlap(x, torch.zeros_like(s), form="mask"), "cell 0 more than once"),
+        (lambda x, s: segment_responses(x, s, 3, 1), "threshold=3: expected 1..2"),
+        (lambda x, s: segment_responses(x, s, 1, 2), "no multiple of n_per_neuron=2"),
+        (lambda x, s: PackedBits(torch.zeros((1, 1), dtype=torch.int32), 40), r"expected int32 \(B, 2\)"),
+        (lambda x, s: SegmentIndex.connected(s, 4, torch.ones(2), 0.5), "do not fit"),
+    ],
+)
+def test_refusals(call, message):
+    with pytest.raises(ShapeError, match=message):
+        call(torch.ones(4), torch.tensor([[0, 3], [1, 2], [0, -1]], dtype=torch.int32))
+
+
+def test_unavailable():
+    with pytest.raises(KernelUnavailableError, match="expected one of"):
+        segment_overlap(torch.ones(4), torch.zeros((1, 1), dtype=torch.int32), implementation="fpga")
