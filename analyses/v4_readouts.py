@@ -12,9 +12,9 @@
 # readout sees the same features, block 7 of EfficientNet-Lite0 on the 112 x 112 picture (80 channels on a
 # 7 x 7 grid), and the same five folds over pictures. Predictions of all folds are joined; the score is
 # Pearson's r with the repeat-averaged count, median over neurons. Everything else (penalties, fields,
-# smoothness, number of turns or epochs) is chosen inside the training part of each fold. The default grids of
-# the Gaussian and factorised readouts were settled while looking at sessions 190923, 210224 and 210325; the other
-# four were first scored with the finished readouts.
+# smoothness, number of turns or epochs) is chosen inside the training part of each fold. The default grids
+# of the Gaussian and factorised readouts were settled while looking at sessions 190923, 210224 and 210325;
+# the other four were first scored with the finished readouts.
 #
 # `python analyses/v4_readouts.py --small` takes two readouts and one fold of one session;
 # without it all sessions and readouts are run, and what is finished is kept in `--results`.
