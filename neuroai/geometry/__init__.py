@@ -7,6 +7,7 @@ from neuroai.geometry.compare import compare as compare
 from neuroai.geometry.compare import noise_ceiling as noise_ceiling
 from neuroai.geometry.energy import energy_distance as energy_distance
 from neuroai.geometry.energy import energy_shape_distance as energy_shape_distance
+from neuroai.geometry.pairwise import pairwise_distances as pairwise_distances
 from neuroai.geometry.rdm import crossnobis as crossnobis
 from neuroai.geometry.rdm import rdm as rdm
 from neuroai.geometry.shape import canonical_correlations as canonical_correlations

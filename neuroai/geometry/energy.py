@@ -134,7 +134,7 @@ def _descend(a: Array, b: Array, q: float, start: Array, tolerance: float, steps
         best, before, rotation = rotation, cost, polar(slope)
     else:
         best = rotation
-    return min(cost, before), best
+    return float(min(cost, before)), best
 
 
 def _weighted(a: Array, turned: Array, b: Array, q: float, smallest: float) -> tuple[float, Array]:
@@ -149,7 +149,7 @@ def _weighted(a: Array, turned: Array, b: Array, q: float, smallest: float) -> t
 
 def _mean_power(a: Array, b: Array, q: float) -> float:
     total = sum(float((residuals**q).sum()) for _, _, residuals in _blocks(a, b))
-    return total / (len(a) * a.shape[1] * b.shape[1])
+    return float(total) / (len(a) * a.shape[1] * b.shape[1])
 
 
 def _own(a: Array, q: float, unbiased: bool) -> float:

@@ -165,9 +165,9 @@ class _Model:
 
 def _cayley(step: Array) -> Array:
     """Rotation ``(I - S/2)^{-1} (I + S/2)``, which is ``exp(S)`` to second order."""
-    half, identity = step / 2, np.eye(len(step))
-    turned: Array = np.linalg.solve(identity - half, identity + half)
-    return turned
+    half: Array = step / 2
+    identity = np.eye(len(step), dtype=np.float64)
+    return np.asarray(np.linalg.solve(identity - half, identity + half), dtype=np.float64)
 
 
 def _skew(matrix: Array) -> Array:
