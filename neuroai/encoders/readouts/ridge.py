@@ -11,7 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from neuroai.encoders.readouts.base import Array, Progress, Readout
 from neuroai.encoders.readouts.folds import ridge_splits
-from neuroai.encoders.readouts.scaling import map_statistics
+from neuroai.encoders.readouts.scaling import Unit, map_statistics
 from neuroai.encoders.readouts.spatial import normalised_fields
 from neuroai.encoders.ridge import RidgeCV
 from neuroai.errors import ConfigError
@@ -28,14 +28,18 @@ class RidgeReadout(Readout):
     .. math:: \hat y_v = b_v + \sum_{c, i} W_v[c, i]\, F[c, i], \qquad
               \min_W \|Y - \hat Y\|^2 + p \sum_v \alpha_v \sum_{c, i} (\sigma_{ci} W_v[c, i])^2
 
-    Features are standardised with the training samples and the kernel is divided by the number of features
-    ``p``, so that penalties mean the same for maps of any size.
+    Features are centred and scaled with the training samples and the kernel is divided by the number of
+    features ``p``, so that penalties mean the same for maps of any size and unit.
 
     Parameters
     ----------
     pool : "flatten", "mean" or int
         All positions, their average, or averages over a grid of this many positions a side (at most the
         map's).
+    scale : "map" or "feature"
+        ``sigma``: one for the whole map (root mean square over its features), which leaves channels and
+        places their share of the variance, or the standard deviation of each feature. Vectors (1 x 1 maps)
+        always take the second: their features need not share a unit.
     alphas : sequence of float
         Candidate penalties ``alpha``, each target picks its own.
     cv : int or "loo"
@@ -75,16 +79,18 @@ class RidgeReadout(Readout):
         self,
         *,
         pool: Pool = "flatten",
+        scale: Literal["map", "feature"] = "map",
         alphas: Sequence[float] = DEFAULT_ALPHAS,
         cv: int | Literal["loo"] = 5,
     ) -> None:
         self.pool = pool
+        self.scale = scale
         self.alphas = alphas
         self.cv = cv
 
     def _fit_maps(self, maps: Tensor, responses: Tensor, groups: Any, progress: Progress) -> Tensor:
         pooled = pool_maps(maps, self.pool)
-        mean, scale = map_statistics(pooled, "feature")
+        mean, scale = map_statistics(pooled, self._unit(maps))
         scale = scale * pooled[0].numel() ** 0.5
         self._keep("mean_", mean)
         self._keep("scale_", scale)
@@ -102,6 +108,11 @@ class RidgeReadout(Readout):
         self._keep("alpha_", ridge.alpha_)
         self.alphas_at_edge_ = float(ridge.alphas_at_edge_)
         return held_out_r(ridge.cv_scores_)
+
+    def _unit(self, maps: Tensor) -> Unit:
+        if self.scale not in ("map", "feature"):
+            raise ConfigError(f"scale={self.scale!r}; expected 'map' or 'feature'.")
+        return "feature" if maps.shape[2:].numel() == 1 else self.scale
 
     def _standardised(self, pooled: Tensor) -> Tensor:
         return ((pooled - self._fitted("mean_", pooled)) / self._fitted("scale_", pooled)).flatten(1)

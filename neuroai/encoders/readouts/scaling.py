@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Unit = Literal["feature", "channel"]
+Unit = Literal["feature", "channel", "map"]
 
 
 def map_statistics(maps: Tensor, unit: Unit) -> tuple[Tensor, Tensor]:
@@ -14,9 +14,9 @@ def map_statistics(maps: Tensor, unit: Unit) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     maps : Tensor (n, C, H, W)
-    unit : {"feature", "channel"}
+    unit : {"feature", "channel", "map"}
         The standard deviation of each channel at each position, or one for the channel (root mean square over
-        positions), which keeps weights separable in space and channel.
+        positions), which keeps weights separable in space and channel, or one for everything.
 
     Returns
     -------
@@ -25,8 +25,9 @@ def map_statistics(maps: Tensor, unit: Unit) -> tuple[Tensor, Tensor]:
     """
     mean = maps.mean(0)
     variance = maps.var(0, correction=0)
-    if unit == "channel":
-        variance = variance.mean(dim=(1, 2), keepdim=True)
     floor = torch.finfo(maps.dtype).eps * mean.square()
-    varies = variance > (floor if unit == "feature" else floor.mean(dim=(1, 2), keepdim=True))
+    if unit != "feature":
+        shared = (1, 2) if unit == "channel" else (0, 1, 2)
+        variance, floor = (part.mean(dim=shared, keepdim=True) for part in (variance, floor))
+    varies = variance > floor
     return mean, torch.where(varies, variance.sqrt(), torch.ones_like(variance))
