@@ -10,6 +10,8 @@ from neuroai.geometry.energy import energy_shape_distance as energy_shape_distan
 from neuroai.geometry.pairwise import pairwise_distances as pairwise_distances
 from neuroai.geometry.rdm import crossnobis as crossnobis
 from neuroai.geometry.rdm import rdm as rdm
+from neuroai.geometry.searchlight import plan_searchlight as plan_searchlight
+from neuroai.geometry.searchlight import searchlight as searchlight
 from neuroai.geometry.shape import canonical_correlations as canonical_correlations
 from neuroai.geometry.shape import shape_distance as shape_distance
 from neuroai.geometry.stochastic import stochastic_shape_distance as stochastic_shape_distance

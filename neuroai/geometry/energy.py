@@ -148,8 +148,10 @@ def _weighted(a: Array, turned: Array, b: Array, q: float, smallest: float) -> t
 
 
 def _mean_power(a: Array, b: Array, q: float) -> float:
-    total = sum(float((residuals**q).sum()) for _, _, residuals in _blocks(a, b))
-    return float(total) / (len(a) * a.shape[1] * b.shape[1])
+    total = 0.0
+    for _, _, residuals in _blocks(a, b):
+        total += float((residuals**q).sum())
+    return total / (len(a) * a.shape[1] * b.shape[1])
 
 
 def _own(a: Array, q: float, unbiased: bool) -> float:
