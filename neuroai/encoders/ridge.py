@@ -17,6 +17,7 @@ from neuroai.encoders._ridge.fit import Task, fit
 from neuroai.encoders._ridge.folds import resolve
 from neuroai.encoders._ridge.paths import Design
 from neuroai.encoders._ridge.plan import parse_memory, plan_fit
+from neuroai.encoders._ridge.precision import full_float32
 from neuroai.errors import ShapeError
 
 #: 10^0 to 10^6 suits standardised features and a few thousand samples.
@@ -150,7 +151,8 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         like = x.new_empty(0)
         mean = x.mean(0) if self.fit_intercept else None
         task = Task(alphas.to(x), found_folds, self.scoring, self.pooling)
-        found = fit(Design(x, mean, like), targets, task, plan, progress)
+        with full_float32(x.device):
+            found = fit(Design(x, mean, like), targets, task, plan, progress)
         self._dual = plan.form == "dual"
         self._x, self._mean, self._solution = (x if self._dual else None), mean, found.coef
         self._single = single
@@ -241,9 +243,9 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         if self._x is None:
             return self._solution[features, targets]
         mean = None if self._mean is None else self._mean[features]
-        return matmul(
-            rows(self._x[:, features], slice(None), mean, self._solution).T, self._solution[:, targets]
-        )
+        part = rows(self._x[:, features], slice(None), mean, self._solution)
+        with full_float32(part.device):
+            return matmul(part.T, self._solution[:, targets])
 
     @property
     def coef_(self) -> Any:
@@ -284,9 +286,8 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _apply(self, x: Tensor) -> Tensor:
         """``x @ coef_``, through the dual without forming the coefficients."""
-        if self._x is None:
-            return matmul(x, self._solution)
-        return matmul(self._cross_kernel(x), self._solution)
+        with full_float32(x.device):
+            return matmul(x if self._x is None else self._cross_kernel(x), self._solution)
 
     def _cross_kernel(self, x: Tensor, block: int = 4096) -> Tensor:
         assert self._x is not None

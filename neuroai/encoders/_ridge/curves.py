@@ -65,9 +65,27 @@ class Evaluator:
 def evaluator(path: FoldPath, alphas: Tensor, score: Score) -> Evaluator:
     """Prepare a fold for the given alphas (n_alphas,)."""
     u = path.u - path.u.mean(0) if score == "r" else path.u
-    factor = u if u.shape[0] <= u.shape[1] else torch.linalg.qr(u, mode="r").R
+    factor = u if u.shape[0] <= u.shape[1] else _factor(u)
     shrink = 1 / (path.s + alphas[:, None])
     return Evaluator(path, u, factor, shrink, (shrink.square() * u.square().sum(0)).T.contiguous())
+
+
+def _factor(u: Tensor) -> Tensor:
+    """Square ``f`` with ``f' f = u' u``.
+
+    Notes
+    -----
+    On a GPU by Cholesky in float64 (condition numbers up to 1e7 cost no digit of float32), several times
+    faster than the QR decomposition that is used everywhere else.
+    """
+    if u.device.type != "cpu" and u.dtype == torch.float32:
+        wide = u.double()
+        found: Tensor
+        found, failed = torch.linalg.cholesky_ex(matmul(wide.T, wide), upper=True)
+        if not bool(failed):
+            return found.to(u.dtype)
+    triangle: Tensor = torch.linalg.qr(u, mode="r").R
+    return triangle
 
 
 @dataclass

@@ -41,20 +41,30 @@ class Remainder:
 
     covariance: Tensor
 
-    def conditional(self, known: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights (n_folds, n_alphas, m), standard errors (n_folds, n_alphas), inverse root (n_folds, m, m).
+    def conditional(self, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Prediction from the known alphas, for several patterns of what is known.
 
-        ``root @ ratio`` has unit variance in each of the m known alphas if the covariance fits.
+        Parameters
+        ----------
+        known : Tensor bool (n_patterns, n_alphas)
+            On the CPU.
+
+        Returns
+        -------
+        weights : Tensor (n_patterns, n_folds, n_alphas, n_alphas)
+            From known (last axis; 0 elsewhere) to all alphas.
+        error : Tensor (n_patterns, n_folds, n_alphas)
+            Standard errors.
+        root : Tensor (n_patterns, n_folds, n_alphas, n_alphas)
+            ``root @ ratio`` has unit variance at known alphas if the covariance fits, and is 0 elsewhere.
         """
         c = self.covariance
-        if not known:
-            nothing = c.new_zeros((*c.shape[:2], 0))
-            return nothing, c.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt(), nothing[:, :0]
-        inner = c[:, known][:, :, known] + NUGGET**2 * torch.eye(len(known), dtype=c.dtype)
-        cross = c[:, :, known]
+        seen = known.to(c)[:, None]
+        cross = c * seen[..., None, :]
+        inner = cross * seen[..., None] + torch.diag_embed(NUGGET**2 * seen + (1 - seen))
         weights = torch.linalg.solve(inner, cross, left=False)
         variance = c.diagonal(dim1=1, dim2=2) - (weights * cross).sum(-1)
-        root = torch.linalg.inv(torch.linalg.cholesky(inner))
+        root = torch.linalg.inv(torch.linalg.cholesky(inner)) * seen[..., None]
         return weights, variance.clamp(min=NUGGET**2).sqrt(), root
 
 
@@ -102,15 +112,15 @@ def choose_nodes(model: Remainder, gain: Tensor) -> list[int]:
         Typical change of the score for a unit change of R / diagonal.
     """
     gain = gain.double().cpu()
-    nodes: list[int] = []
-    while len(nodes) < gain.shape[1]:
-        error = (model.conditional(nodes)[1] * gain).square().sum(0).sqrt()
-        error[nodes] = 0
+    known = torch.zeros((1, gain.shape[1]), dtype=torch.bool)
+    while not bool(known.all()):
+        error = (model.conditional(known)[1][0] * gain).square().sum(0).sqrt()
+        error[known[0]] = 0
         worst = int(error.argmax())
         if error[worst] < NODE_ERROR:
             break
-        nodes.append(worst)
-    return sorted(nodes)
+        known[0, worst] = True
+    return torch.nonzero(known[0]).flatten().tolist()
 
 
 @dataclass
@@ -187,13 +197,6 @@ def select(
     return Selection(best, estimate.gather(1, best[:, None])[:, 0], evaluated)
 
 
-def _amplitude(seen: Tensor, root: Tensor) -> Tensor:
-    """Largest standardised known value a fold and target, at least 1: (n_folds, b)."""
-    if not seen.shape[-1]:
-        return seen.new_ones(seen.shape[:2])
-    return torch.bmm(seen, root.transpose(1, 2)).abs().amax(-1).clamp(min=1)
-
-
 def _ratio(norm: Tensor, diagonal: Tensor) -> Tensor:
     return norm / diagonal.clamp(min=torch.finfo(norm.dtype).tiny) - 1
 
@@ -202,29 +205,28 @@ def _predict(
     curves: Curves, known: Tensor, index: Tensor, model: Remainder, score: Score, pooling: Pooling
 ) -> tuple[Tensor, Tensor]:
     """Score (exact where known) and its standard error for some rows, (len(index), n_alphas) each."""
-    patterns, member = torch.unique(known[index], dim=0, return_inverse=True)
-    estimate = curves.linear.new_empty((len(index), known.shape[1]))
-    error = torch.empty_like(estimate)
-    for number, pattern in enumerate(patterns):
-        inside = torch.nonzero(member == number).flatten()
-        taken = index[inside]
-        at = torch.nonzero(pattern).flatten().tolist()
-        weights, deviation, root = (t.to(curves.ratio) for t in model.conditional(at))
-        part = Curves(
-            curves.linear[:, taken],
-            curves.diagonal[:, taken],
-            curves.ratio[:, taken],
-            curves.spread[:, taken],
-            curves.energy[:, taken],
-        )
-        seen = part.ratio[..., at]
-        part.ratio = torch.bmm(seen, weights.transpose(1, 2))
-        part.ratio[..., at] = seen
-        norm = part.diagonal * (1 + part.ratio)
-        estimate[inside] = combine(part, norm, score, pooling)
-        spread = part.diagonal * deviation[:, None, :] * _amplitude(seen, root)[..., None]
-        spread[..., at] = 0
-        each = score_error(part, norm, spread, SAFETY, score, pooling)
-        # Errors of squared error are independent over folds; those of a ratio are biased alike.
-        error[inside] = each.sum(0) if score == "r" else each.square().sum(0).sqrt()
-    return estimate, error
+    inside = known[index]
+    patterns, member = torch.unique(inside, dim=0, return_inverse=True)
+    weights, deviation, root = (t.to(curves.ratio) for t in model.conditional(patterns.cpu()))
+    part = Curves(
+        curves.linear[:, index],
+        curves.diagonal[:, index],
+        curves.ratio[:, index],
+        curves.spread[:, index],
+        curves.energy[:, index],
+    )
+    ratio, amplitude = torch.empty_like(part.ratio), torch.empty_like(part.spread)
+    sizes = torch.bincount(member, minlength=len(patterns)).tolist()
+    # Few launches a pattern: on a GPU they are what this function costs.
+    for number, taken in enumerate(member.argsort().split(sizes)):
+        seen = part.ratio[:, taken]
+        ratio[:, taken] = torch.bmm(seen, weights[number].transpose(1, 2))
+        amplitude[:, taken] = torch.bmm(seen, root[number].transpose(1, 2)).abs().amax(-1)
+    part.ratio = torch.where(inside, part.ratio, ratio)
+    norm = part.diagonal * (1 + part.ratio)
+    estimate = combine(part, norm, score, pooling)
+    spread = part.diagonal * deviation[member].transpose(0, 1) * amplitude.clamp(min=1)[..., None]
+    spread.masked_fill_(inside, 0.0)
+    each = score_error(part, norm, spread, SAFETY, score, pooling)
+    # Errors of squared error are independent over folds; those of a ratio are biased alike.
+    return estimate, each.sum(0) if score == "r" else each.square().sum(0).sqrt()
