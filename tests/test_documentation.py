@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 PACKAGES = ("neuroai", "neuroai_datasets", "neuroai_kernels")
@@ -48,6 +50,23 @@ def test_readme_examples_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NEUROAI_DATA", os.fspath(data_root))
     exec(compile(readme_blocks(repository)[number], f"README example {number + 1}", "exec"), {})
+
+
+def test_readme_card_opens_a_folder(repository: Path, tmp_path: Path) -> None:
+    from neuroai import datasets
+
+    (card,) = re.findall(r"```toml\n(.*?)```", (repository / "README.md").read_text(), re.S)
+    (tmp_path / "recording.toml").write_text(card)
+    np.save(tmp_path / "counts.npy", np.random.default_rng(0).poisson(3, (30, 200)).astype(np.float32))
+    (tmp_path / "pictures").mkdir()
+    for i in range(200):
+        picture = Image.fromarray(np.full((8, 8, 3), i, np.uint8))
+        picture.save(tmp_path / "pictures" / f"picture{i}.png")
+    recording = datasets.load(tmp_path)
+    assert recording.responses is not None
+    assert recording.responses.shape == (200, 30)
+    assert recording.stimulus is not None
+    assert recording.stimulus[150].max() == 150
 
 
 def forbidden_words(repository: Path) -> dict[str, str]:
