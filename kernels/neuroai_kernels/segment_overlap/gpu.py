@@ -21,6 +21,7 @@ __all__ = ["overlap_event", "overlap_gather", "overlap_mask", "respond_gather"]
 ROWS = 8
 # Synapse look-ups of one program: enough loads in flight without running out of registers.
 _TILE = 8192
+_WARPS = 8
 _LONGEST_LIST = 255
 
 
@@ -168,14 +169,14 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
         block = max(1, _TILE // slots)
         _gather_bits[(triton.cdiv(index.n_segments, block), n_rows)](
             bits.words.contiguous(), index.synapses, out, index.n_segments, index.n_slots,
-            bits.words.shape[1], BLOCK=block, SLOTS=slots, num_warps=8,
+            bits.words.shape[1], BLOCK=block, SLOTS=slots, num_warps=_WARPS,
         )  # fmt: skip
         return out
     slots, table = triton.next_power_of_2(max(1, index.n_slots)), _byte_table(bits)
     block = max(1, _TILE // slots)
     _gather_bytes[(triton.cdiv(index.n_segments, block) * len(table),)](
         table, index.synapses, out, n_rows, index.n_segments, index.n_slots, bits.n, len(table),
-        BLOCK=block, SLOTS=slots, num_warps=8,
+        BLOCK=block, SLOTS=slots, num_warps=_WARPS,
     )  # fmt: skip
     return out
 
@@ -196,7 +197,7 @@ def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> 
     neurons = max(1, _TILE // (slots * n_per_neuron))
     _respond_bytes[(triton.cdiv(n_neurons, neurons) * len(table),)](
         table, index.synapses, largest, best, n_rows, n_neurons, index.n_slots, bits.n, len(table),
-        NEURONS=neurons, PER=n_per_neuron, SLOTS=slots, num_warps=8,
+        NEURONS=neurons, PER=n_per_neuron, SLOTS=slots, num_warps=_WARPS,
     )  # fmt: skip
     return largest, best
 
@@ -214,7 +215,7 @@ def overlap_mask(bits: PackedBits, index: SegmentIndex) -> Tensor:
         n_words,
         BLOCK=block,
         WIDTH=width,
-        num_warps=8,
+        num_warps=_WARPS,
     )
     return out
 
