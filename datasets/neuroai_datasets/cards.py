@@ -69,7 +69,7 @@ class CatalogueCard(Table):
     recording : RecordingCard, optional
         How to read plain arrays.
     encode : table
-        Defaults of the ``encode`` command for this set.
+        Defaults of the ``encode`` command for this set; its ``selection`` holds where it applies.
     subjects : list of str
         People or animals in the set.
     units : str
@@ -95,7 +95,7 @@ class CatalogueCard(Table):
     reader: str = "card"
     selections: dict[str, Selection] = Field(default_factory=dict)
     recording: RecordingCard | None = None
-    encode: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+    encode: dict[str, Scalar | list[Scalar] | dict[str, str]] = Field(default_factory=dict)
     subjects: list[str] = Field(default_factory=list)
     units: str = ""
     defects: list[str] = Field(default_factory=list)

@@ -270,7 +270,7 @@ def resolve_options(
     flags |= {"recording": name}
     if selection:
         flags["selection"] = selection
-    card = prepare.card_defaults(name) if is_name else {}
+    card = prepare.card_defaults(name, selection) if is_name else {}
     return resolve(flags, environ=os.environ, file=config, card=card)
 
 

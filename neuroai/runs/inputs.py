@@ -48,10 +48,22 @@ class Inputs:
     runs: NDArray[np.int64] | None
 
 
-def card_defaults(name: str) -> dict[str, Any]:
-    """Defaults of the ``encode`` command on a data set's own card; none for a path."""
+def card_defaults(name: str, selection: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Defaults of the ``encode`` command on a data set's own card; none for a path.
+
+    Of the card's selections those are kept that exist beside what was selected.
+    """
+    from neuroai_datasets.selections import holds
+
     card = _card(name)
-    return {} if card is None else dict(card.encode)
+    if card is None:
+        return {}
+    defaults = dict(card.encode)
+    offered = card.selections
+    chosen = {key: offer.default for key, offer in offered.items() if offer.default} | dict(selection or {})
+    wanted = dict(defaults.pop("selection", {}))
+    kept = {key: value for key, value in wanted.items() if holds(offered[key].applies, chosen)}
+    return {**defaults, "selection": kept} if kept else defaults
 
 
 def check_selection(name: str, selection: Mapping[str, str], options: Sequence[str]) -> None:
