@@ -11,6 +11,10 @@ _EXPORTS: dict[str, str] = {
     "MemoryStep": "neuroai.dendrites.sequence_memory",
     "SequenceMemory": "neuroai.dendrites.sequence_memory",
     "SequenceSettings": "neuroai.dendrites.sequence_memory",
+    "Population": "neuroai.dendrites.population",
+    "PatternNeuron": "neuroai.dendrites.population_patterns",
+    "SpatialPooler": "neuroai.dendrites.spatial_pooler",
+    "SequenceStreams": "neuroai.dendrites.streams",
 }
 _MODULES = ("theory",)
 

@@ -200,6 +200,6 @@ def _longer(array: Array, length: int) -> Array:
 def _check_places(n_places: int, bits: int) -> None:
     if n_places << bits > _LARGEST_CODE + 1:
         raise ShapeError(
-            f"{n_places} segments of up to {1 << bits} synapses exceed the {_LARGEST_CODE + 1} the index holds: "
+            f"{n_places} segments of up to {1 << bits} synapses exceed {_LARGEST_CODE + 1} index codes: "
             "lower the number of segments or of synapses a segment"
         )
