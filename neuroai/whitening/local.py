@@ -78,13 +78,14 @@ class Grid:
         return -(-self.shape[0] // self.rows)
 
     def split(self, samples: Tensor) -> Tensor:
-        """Samples (p, n) as vectors (blocks, p, size)."""
+        """Samples (p, n) as vectors (blocks, p, size), without a copy if whole blocks fill the grid."""
         if samples.ndim != 2 or samples.shape[1] != self.n:
             raise ShapeError(
                 f"samples have shape {tuple(samples.shape)}; the grid needs (n_samples, {self.n})"
             )
-        padded = torch.nn.functional.pad(samples, (0, self.blocks * self.size - self.n))
-        return padded.reshape(-1, self.blocks, self.size).movedim(1, 0).contiguous()
+        missing = self.blocks * self.size - self.n
+        padded = torch.nn.functional.pad(samples, (0, missing)) if missing else samples
+        return padded.reshape(-1, self.blocks, self.size).movedim(1, 0)
 
     def join(self, vectors: Tensor) -> Tensor:
         """Inverse of `split`."""

@@ -23,7 +23,7 @@ from neuroai.whitening.local import Grid, LocalCircuit, require_factor
 __all__ = ["fit_local", "gain_step"]
 
 #: Samples whose intermediate responses are held at once.
-_AT_ONCE = 1024
+_AT_ONCE = 512
 
 Progress = Callable[[str, int, int], None]
 
@@ -187,9 +187,9 @@ def _evaluate(matrix: Blocks, x: Tensor) -> _Point | None:
     if factor is None:
         return None
     y = solve(factor, x)
-    fit = torch.einsum("rps,rps->r", x, y).double().sum() / x.shape[1]
+    fit = torch.stack([(given * settled).sum() for given, settled in zip(x, y, strict=True)])
     trace = matrix.diagonal.diagonal(dim1=-2, dim2=-1).double().sum()
-    return _Point(matrix, factor, y, float(fit + trace))
+    return _Point(matrix, factor, y, float(fit.double().sum() / x.shape[1] + trace))
 
 
 def _excess(y: Tensor, mask: Blocks) -> Blocks:
