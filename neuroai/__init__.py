@@ -31,6 +31,7 @@ _PARTS = (
 # One public function a command, under the command's own name.
 _COMMANDS = {
     "encode": "neuroai.runs.encode",
+    "decode": "neuroai.runs.decode",
     "compare": "neuroai.runs.compare",
     "demo": "neuroai.runs.demo",
     "doctor": "neuroai.runs.doctor",

@@ -110,6 +110,31 @@ def encode(
         running.encode(recording, out, options, as_json=as_json, quiet=quiet)
 
 
+@app.command(context_settings=_FREE)
+def decode(
+    context: typer.Context,
+    recording: Annotated[str, Argument(help="Catalogue name or path: a series of runs with events.")],
+    out: Annotated[Path | None, Option(help="Run directory; default under runs/.")] = None,
+    lag: Annotated[float, Option(help="Seconds from a block's onset to its first sample.")] = 5.0,
+    tail: Annotated[float, Option(help="Seconds from a block's end to its last sample.")] = 0.0,
+    c: Annotated[float, Option(help="Inverse penalty of the support vector machine.")] = 0.01,
+    seed: Annotated[int, Option(help="Seed of the solver.")] = 0,
+    as_json: Annotated[bool, Option("--json", help="Print result.json as stdout's last line.")] = False,
+    quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Decode which category each block of RECORDING showed, leaving one run out; write a report.
+
+    Every other --key VALUE selects within the recording, for example --image 25mm.
+    """
+    from neuroai.cli.selections import split_words
+
+    recording, selection = split_words([recording, *context.args])
+    from neuroai.cli import running
+
+    options = {"lag": lag, "tail": tail, "c": c, "seed": seed, **selection}
+    running.decode(recording, out, options, as_json=as_json, quiet=quiet)
+
+
 @app.command()
 def compare(
     runs: Annotated[list[Path], Argument(help="Two or more run directories on the same targets.")],

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 _SHOWN = (
+    "accuracy",
+    "chance",
+    "n_blocks",
     "median_r",
     "mean_r",
     "p95_r",
@@ -27,6 +30,18 @@ def encode(
 
     with for_stream(quiet=quiet) as progress:
         run = run_encode(recording, out=out, progress=progress, **options)
+    _show(run.summary, run.report, as_json=as_json)
+
+
+def decode(
+    recording: str, out: Path | None, options: Mapping[str, Any], *, as_json: bool, quiet: bool
+) -> None:
+    """Run :func:`neuroai.decode` and print what it found."""
+    from neuroai.runs.console import for_stream
+    from neuroai.runs.decode import decode as run_decode
+
+    with for_stream(quiet=quiet) as progress:
+        run = run_decode(recording, out=out, progress=progress, **options)
     _show(run.summary, run.report, as_json=as_json)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neuroai.plotting.comparison import comparison_histogram as comparison_histogram
     from neuroai.plotting.comparison import model_bars as model_bars
+    from neuroai.plotting.confusion import confusion_matrix as confusion_matrix
     from neuroai.plotting.distributions import alpha_histogram as alpha_histogram
     from neuroai.plotting.distributions import ceiling_scatter as ceiling_scatter
     from neuroai.plotting.distributions import score_histogram as score_histogram
@@ -30,6 +31,7 @@ _WHERE = {
     "alpha_histogram": "neuroai.plotting.distributions",
     "ceiling_scatter": "neuroai.plotting.distributions",
     "score_histogram": "neuroai.plotting.distributions",
+    "confusion_matrix": "neuroai.plotting.confusion",
     "comparison_histogram": "neuroai.plotting.comparison",
     "model_bars": "neuroai.plotting.comparison",
     "attention_over_image": "neuroai.plotting.fields",

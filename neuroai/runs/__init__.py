@@ -1,8 +1,8 @@
 """Runs: what each command does, as one public function of the same name and keywords.
 
-``neuroai.encode``, ``neuroai.compare``, ``neuroai.demo`` and ``neuroai.doctor`` are the functions
-``encode``, ``compare``, ``demo`` and ``doctor`` of the modules of those names. Everything is imported
-on first use, so that ``neuroai --help`` stays quick.
+``neuroai.encode``, ``neuroai.decode``, ``neuroai.compare``, ``neuroai.demo`` and ``neuroai.doctor`` are
+the functions ``encode``, ``decode``, ``compare``, ``demo`` and ``doctor`` of the modules of those names.
+Everything is imported on first use, so that ``neuroai --help`` stays quick.
 """
 
 from importlib import import_module

@@ -298,7 +298,7 @@ def _work(arrays: "Inputs", job: _Job, partial: Path, report: "Progress", starte
         "seed": config.seed,
         "versions": versions(),
         "machine": machine(),
-        "data": data_facts(arrays),
+        "data": data_facts(arrays.recording),
         "methods": methods_text(arrays, config),
         "features": {maps.name: dict(maps.attrs) for maps in arrays.features},
     }

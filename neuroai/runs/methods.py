@@ -1,10 +1,13 @@
 """The methods section of a report, written from what was done."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neuroai.runs.config import EncodeConfig
 from neuroai.runs.inputs import Inputs
 from neuroai.runs.parsing import split_readout
+
+if TYPE_CHECKING:
+    from neuroai_datasets import Recording
 
 _READOUTS = {
     "ridge": "ridge regression, one penalty a target (Hoerl & Kennard 1970)",
@@ -77,9 +80,9 @@ def _tested(inputs: Inputs, config: EncodeConfig) -> list[str]:
     return lines
 
 
-def data_facts(inputs: Inputs) -> dict[str, Any]:
+def data_facts(recording: "Recording") -> dict[str, Any]:
     """Return what a reader must know of the data: whose, on which terms, and what was done to them."""
-    attrs = inputs.recording.attrs
+    attrs = recording.attrs
     keys = ("name", "title", "citation", "licence", "subject", "session", "modality", "provenance", "repairs")
     return {key: attrs[key] for key in keys if attrs.get(key)}
 
