@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _METHODS = (
     "Responses of {targets} targets were detrended by a straight line and scaled to unit variance within "
     "each run, and averaged from {lag:g} s after the onset of each block to {tail:g} s after its end; the "
-    "mean over the blocks of a run was taken away. A linear support vector machine (squared "
-    "hinge loss, C = {c:g}, one category against the rest) was fitted to all runs but one and decoded the blocks of that one. No "
-    "statistic crosses runs (Haxby et al. 2001; Norman, Polyn, Detre & Haxby 2006)."
+    "mean over the blocks of a run was taken away. A linear support vector machine (squared hinge loss, "
+    "C = {c:g}, one category against the rest) was fitted to all runs but one and decoded the blocks of that "
+    "one. No statistic crosses runs (Haxby et al. 2001; Norman, Polyn, Detre & Haxby 2006)."
 )
 
 
