@@ -9,6 +9,7 @@ from neuroai.geometry.energy import energy_distance as energy_distance
 from neuroai.geometry.energy import energy_shape_distance as energy_shape_distance
 from neuroai.geometry.pairwise import pairwise_distances as pairwise_distances
 from neuroai.geometry.rdm import crossnobis as crossnobis
+from neuroai.geometry.rdm import poisson_crossvalidated as poisson_crossvalidated
 from neuroai.geometry.rdm import rdm as rdm
 from neuroai.geometry.searchlight import plan_searchlight as plan_searchlight
 from neuroai.geometry.searchlight import searchlight as searchlight

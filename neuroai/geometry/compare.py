@@ -118,7 +118,7 @@ def noise_ceiling(rdms: ArrayLike, method: Measure = "spearman") -> tuple[float,
 
 def _normalised(values: Array, method: str) -> Array:
     if method in {"spearman", "rho-a", "tau-a", "tau-b"}:
-        ranks: Array = scipy.stats.rankdata(values)
+        ranks: Array = _ranks(values)
         return ranks
     if method in {"pearson", "whitened-correlation"}:
         values = values - values.mean()
@@ -172,13 +172,27 @@ def _pearson(a: Array, b: Array) -> float:
 
 
 def _spearman(a: Array, b: Array) -> float:
-    return _pearson(scipy.stats.rankdata(a), scipy.stats.rankdata(b))
+    return _pearson(_ranks(a), _ranks(b))
 
 
 def _rho_a(a: Array, b: Array) -> float:
     n = a.size
-    ranks_a, ranks_b = scipy.stats.rankdata(a) - (n + 1) / 2, scipy.stats.rankdata(b) - (n + 1) / 2
+    ranks_a, ranks_b = _ranks(a) - (n + 1) / 2, _ranks(b) - (n + 1) / 2
     return float(12 * (ranks_a @ ranks_b) / (n**3 - n))
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 1, ties sharing their mean."""
+    order = np.argsort(values)
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    ranks = np.empty(values.size)
+    if starts.size == values.size:
+        ranks[order] = np.arange(1.0, values.size + 1)
+        return ranks
+    ends = np.append(starts[1:], values.size)
+    ranks[order] = np.repeat((starts + ends + 1) / 2, ends - starts)
+    return ranks
 
 
 def _tau_a(a: Array, b: Array) -> float:

@@ -144,14 +144,14 @@ def _weighted(a: Array, turned: Array, b: Array, q: float, smallest: float) -> t
         total += float((residuals**q).sum())
         weights = np.maximum(residuals, smallest) ** (q - 2)
         slope += (weights @ b[k]).T @ a[k, rows]
-    return total / (len(a) * a.shape[1] * b.shape[1]), slope
+    return float(total / (len(a) * a.shape[1] * b.shape[1])), slope
 
 
 def _mean_power(a: Array, b: Array, q: float) -> float:
     total = 0.0
     for _, _, residuals in _blocks(a, b):
         total += float((residuals**q).sum())
-    return total / (len(a) * a.shape[1] * b.shape[1])
+    return float(total / (len(a) * a.shape[1] * b.shape[1]))
 
 
 def _own(a: Array, q: float, unbiased: bool) -> float:
@@ -159,7 +159,7 @@ def _own(a: Array, q: float, unbiased: bool) -> float:
     if unbiased and repeats < 2:
         raise DataError("an unbiased distance needs at least 2 repeats of each condition; found 1")
     mean = _mean_power(a, a, q)
-    return mean * repeats / (repeats - 1) if unbiased else mean
+    return float(mean * repeats / (repeats - 1)) if unbiased else mean
 
 
 def _blocks(a: Array, b: Array) -> Iterator[tuple[int, slice, Array]]:

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["nuclear_norms"]
+__all__ = ["nuclear_norms", "stacked"]
 
 Array = NDArray[np.float64]
 
 _CHECK_EVERY, _MOST, _TOLERANCE = 6, 96, 1e-13
 
 
-def nuclear_norms(x: Array, others: Sequence[Array], device: str, *, batch: int = 64) -> Array:
+def nuclear_norms(x: "torch.Tensor", others: "torch.Tensor", *, batch: int = 64) -> Array:
     r"""Nuclear norms :math:`\|X^T Y_j\|_*`.
 
     Newton-Schulz steps, :math:`U \leftarrow U (15 - 10\, U^T U + 3 (U^T U)^2) / 8`, drive every singular
@@ -25,16 +25,14 @@ def nuclear_norms(x: Array, others: Sequence[Array], device: str, *, batch: int 
 
     Parameters
     ----------
-    x : array (m, w)
-    others : sequence of arrays (m, w_j)
-    device : str
-        A torch device.
+    x : tensor (m, w), float64
+    others : tensor (k, m, w)
     batch : int
         Products held at once.
 
     Returns
     -------
-    ndarray (len(others),)
+    ndarray (k,)
         Relative error below 1e-12: singular values small enough not to have converged add nothing.
 
     Notes
@@ -43,21 +41,23 @@ def nuclear_norms(x: Array, others: Sequence[Array], device: str, *, batch: int 
     """
     import torch
 
-    if not others:
-        return np.zeros(0)
-    wide = max(other.shape[1] for other in others)
-    own = torch.from_numpy(x).to(device)
-    norms = []
-    for first in range(0, len(others), batch):
-        padded = np.stack(
-            [np.pad(y, [(0, 0), (0, wide - y.shape[1])]) for y in others[first : first + batch]]
-        )
-        norms.append(_sums(own.T @ torch.from_numpy(padded).to(device)))
-    found: Array = np.concatenate(norms)
+    norms = [_sums(x.mT @ others[first : first + batch]) for first in range(0, len(others), batch)]
+    found: Array = torch.cat(norms).cpu().numpy() if norms else np.zeros(0)
     return found
 
 
-def _sums(products: "torch.Tensor") -> Array:
+def stacked(shapes: Sequence[Array], device: str) -> "torch.Tensor":
+    """Representations (m, n_i), widened by zeros to the widest, as one tensor (k, m, n) on a device."""
+    import torch
+
+    wide = max(shape.shape[1] for shape in shapes)
+    together = torch.zeros((len(shapes), len(shapes[0]), wide), dtype=torch.float64, device=device)
+    for index, shape in enumerate(shapes):
+        together[index, :, : shape.shape[1]] = torch.from_numpy(np.ascontiguousarray(shape)).to(device)
+    return together
+
+
+def _sums(products: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     # Above the largest singular value, below which the steps converge to 1.
@@ -75,5 +75,5 @@ def _sums(products: "torch.Tensor") -> Array:
             if before is not None and bool(((sums - before).abs() <= _TOLERANCE * sums.abs()).all()):
                 break
             before = sums
-    found: Array = (factors * products).sum(dim=(1, 2)).cpu().numpy()
+    found: torch.Tensor = (factors * products).sum(dim=(1, 2))
     return found

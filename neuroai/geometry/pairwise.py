@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neuroai.errors import ConfigError, DataError, ShapeError
-from neuroai.geometry.nuclear import nuclear_norms
+from neuroai.geometry.nuclear import nuclear_norms, stacked
 from neuroai.geometry.shape import Metric, partially_whitened, shape_distance
 
 __all__ = ["pairwise_distances"]
@@ -68,8 +68,8 @@ def pairwise_distances(
 
     Notes
     -----
-    Time ``O(k^2 m w^2 + k^2 w^3)`` with ``w = min(m, n)``; memory ``O(k m w)``, and ``O(k w^2)`` on a GPU.
-    Double precision throughout.
+    Time ``O(k^2 m w^2 + k^2 w^3)`` with ``w = min(m, n)``; memory ``O(k m w)``, all on the GPU where one is
+    used. Double precision throughout.
 
     Examples
     --------
@@ -118,8 +118,9 @@ def _rows(
     shapes: Sequence[Array], pending: Sequence[int], n_jobs: int, device: str
 ) -> Iterator[tuple[int, Array]]:
     if device != "cpu":
+        together = stacked(shapes, device)
         for row in pending:
-            yield row, nuclear_norms(shapes[row], shapes[row + 1 :], device)
+            yield row, nuclear_norms(together[row], together[row + 1 :])
         return
 
     def norms(row: int) -> Array:

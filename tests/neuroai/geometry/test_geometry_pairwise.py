@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from neuroai import geometry
 from neuroai.errors import DataError, ShapeError
-from neuroai.geometry.nuclear import nuclear_norms
+from neuroai.geometry.nuclear import nuclear_norms, stacked
 
 
 def networks(count: int = 6, m: int = 15) -> list[NDArray[np.float64]]:
@@ -55,7 +55,8 @@ def test_nuclear_norms_by_products_of_ill_conditioned_and_deficient_matrices() -
     x = rng.standard_normal((40, 12)) * np.logspace(0, -6, 12)
     others = [rng.standard_normal((40, 9)), x @ rng.standard_normal((12, 12)), x[:, :1] @ np.ones((1, 4))]
     expected = [np.linalg.svd(x.T @ y, compute_uv=False).sum() for y in others]
-    np.testing.assert_allclose(nuclear_norms(x, others, "cpu"), expected, rtol=1e-11)
+    together = stacked([x, *others], "cpu")
+    np.testing.assert_allclose(nuclear_norms(together[0], together[1:]), expected, rtol=1e-11)
 
 
 def test_errors() -> None:

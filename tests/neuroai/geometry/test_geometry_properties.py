@@ -1,15 +1,17 @@
 """Metric axioms, invariances and unbiasedness."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
-from scipy.stats import special_ortho_group
+from scipy.stats import rankdata, special_ortho_group
 
 from neuroai import geometry
-from neuroai.geometry.rdm import square
+from neuroai.geometry.rdm import condensed, square
 
 SEEDS = st.integers(0, 9999)
 
@@ -138,12 +140,36 @@ def test_noise_ceiling_brackets_a_known_truth() -> None:
     assert lower - 0.01 < reached < upper + 0.01
 
 
-def test_mean_correlation_ceiling_of_objects(data_root: object) -> None:
-    """Fifteen people, 92 objects: Pearson ceilings of z-scored RDMs, 0.459 and 0.549 in IT."""
-    from pathlib import Path
+@pytest.mark.parametrize(
+    ("area", "spearman", "ranks", "pearson"),
+    [
+        ("EVC", (0.2419, 0.3917), (0.2468, 0.3986), (0.2488, 0.3998)),
+        ("IT", (0.4525, 0.5422), (0.4587, 0.5489), (0.4593, 0.5492)),
+    ],
+)
+def test_ceilings_of_objects(
+    data_root: Path,
+    area: str,
+    spearman: tuple[float, float],
+    ranks: tuple[float, float],
+    pearson: tuple[float, float],
+) -> None:
+    """Fifteen people, 92 objects. Published with the set: EVC 0.247 / 0.399, IT 0.459 / 0.549, "Spearman".
 
-    with np.load(Path(str(data_root)) / "objects92" / "fmri_IT_RDMs.npz") as archive:
-        rdms = archive["Net_RDM"]
-    lower, upper = geometry.noise_ceiling(rdms, "pearson")
-    assert lower == pytest.approx(0.459, abs=5e-4)
-    assert upper == pytest.approx(0.549, abs=5e-4)
+    Those four are Pearson correlations of each subject's ranks with the mean of the ranks, *not ranked
+    again*. A Spearman correlation ranks that mean, as every model's RDM is ranked, and gives the first pair
+    of numbers.
+    """
+    with np.load(data_root / "objects92" / f"fmri_{area}_RDMs.npz") as archive:
+        rdms = np.stack([condensed(one) for one in archive["Net_RDM"]])
+    ranked = np.stack([rankdata(one) for one in rdms])
+    assert geometry.noise_ceiling(rdms, "spearman") == pytest.approx(spearman, abs=5e-5)
+    assert geometry.noise_ceiling(ranked, "pearson") == pytest.approx(ranks, abs=6e-5)
+    assert geometry.noise_ceiling(rdms, "pearson") == pytest.approx(pearson, abs=5e-5)
+    assert (
+        np.round(geometry.noise_ceiling(ranked, "pearson"), 3).tolist()
+        == {
+            "EVC": [0.247, 0.399],
+            "IT": [0.459, 0.549],
+        }[area]
+    )
