@@ -112,7 +112,7 @@ def pooler_case() -> dict[str, float]:
 
 
 def on_cpu() -> dict[str, Any]:
-    memory_case(256, 4, 40, 1)
+    memory_case(2048, 4, 40, 1)
     high_order_case(True)
     document: dict[str, Any] = {"unit": "process CPU milliseconds a step"}
     for case, peer in MEMORIES.items():

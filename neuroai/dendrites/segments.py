@@ -222,7 +222,8 @@ class SegmentStore:
         fresh.counters[0] = n_free
         fan_out = np.bincount(_live(fresh, fresh.presynaptic), minlength=1)
         # Twice a block of the next power of two, for each input.
-        fresh = kernel.with_entries(fresh, int(4 * fan_out.sum() + 8 * np.count_nonzero(fan_out)) + 8)
+        n_entries = int(4 * fan_out.sum() + 8 * np.count_nonzero(fan_out))
+        fresh = kernel.with_entries(fresh, max(n_entries, len(fresh.entries)))
         kernel.build_index(fresh)
         self.arrays = fresh
 
