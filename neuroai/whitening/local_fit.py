@@ -23,7 +23,7 @@ from neuroai.whitening.local import Grid, LocalCircuit, require_factor
 __all__ = ["fit_local", "gain_step"]
 
 #: Samples whose intermediate responses are held at once.
-_AT_ONCE = 512
+_AT_ONCE = 256
 
 Progress = Callable[[str, int, int], None]
 

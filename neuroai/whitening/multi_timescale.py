@@ -9,7 +9,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from neuroai.errors import ConfigError, ShapeError
 from neuroai.whitening._estimator import WhitenerBase
-from neuroai.whitening.baselines import numerical_rank
 from neuroai.whitening.timescales import Progress, context_gains, learn_frame, synaptic_drive
 
 __all__ = ["MultiTimescaleWhitener"]
@@ -20,7 +19,7 @@ Array = NDArray[np.float64]
 class MultiTimescaleWhitener(WhitenerBase):
     r"""Whiten many contexts with few interneurons: fast gains on a slowly learned frame.
 
-    .. math:: y = (I + W\,\mathrm{diag}(g)\,W^T)^{-1} (x - \mu)
+    .. math:: y = (\alpha I + W\,\mathrm{diag}(g)\,W^T)^{-1} (x - \mu)
 
     `fit` learns the frame over labelled contexts. `partial_fit` runs the circuit: gains follow the samples,
     synapses follow slowly. `adapt` sets the gains for a new context and leaves the frame.
@@ -29,6 +28,9 @@ class MultiTimescaleWhitener(WhitenerBase):
     ----------
     n_interneurons : int, optional
         As many as features by default.
+    leak : float
+        ``alpha``, in units of the inputs: the response to an input that no interneuron sees is ``x / alpha``.
+        Contexts of variance below ``alpha ** 2`` need negative gains.
     gain_step, synapse_step : float
         ``eta_g`` and ``eta_w`` of `partial_fit`, a sample.
     learning_step : float
@@ -54,8 +56,7 @@ class MultiTimescaleWhitener(WhitenerBase):
     Notes
     -----
     Time of `fit`: ``O(n_epochs c n^3)`` for ``c`` contexts. Computed in float64; the output has the
-    input's floating dtype. Covariances are scaled so that their mean variance is 1 before learning, and a
-    millionth of it is added to the diagonal.
+    input's floating dtype. A millionth of the mean variance is added to the diagonal of covariances.
 
     References
     ----------
@@ -75,6 +76,7 @@ class MultiTimescaleWhitener(WhitenerBase):
         self,
         n_interneurons: int | None = None,
         *,
+        leak: float = 1.0,
         gain_step: float = 0.02,
         synapse_step: float = 1e-4,
         learning_step: float = 0.1,
@@ -82,6 +84,7 @@ class MultiTimescaleWhitener(WhitenerBase):
         seed: int = 0,
     ) -> None:
         self.n_interneurons = n_interneurons
+        self.leak = leak
         self.gain_step = gain_step
         self.synapse_step = synapse_step
         self.learning_step = learning_step
@@ -118,7 +121,6 @@ class MultiTimescaleWhitener(WhitenerBase):
         self.mean_ = x.mean(axis=0)
         self.contexts_, number = np.unique(labels, return_inverse=True)
         parts = [x[number == c] - x[number == c].mean(axis=0) for c in range(len(self.contexts_))]
-        self._scale = self._unit(np.concatenate(parts))
         covariances = torch.from_numpy(np.stack([self._covariance(part) for part in parts]))
         # The basis of the mean covariance is orthogonal and often near: learning starts there.
         shared = np.linalg.eigh(covariances.mean(0).numpy())[1][:, ::-1][:, :k]
@@ -128,6 +130,7 @@ class MultiTimescaleWhitener(WhitenerBase):
             torch.from_numpy(self.frame_),
             step=self.learning_step,
             n_epochs=self.n_epochs,
+            leak=self.leak,
             progress=progress,
         )
         self.frame_ = learned.frame.numpy()
@@ -140,7 +143,7 @@ class MultiTimescaleWhitener(WhitenerBase):
         x = self._validated(X, reset=False)
         self.mean_ = x.mean(axis=0)
         covariance = torch.from_numpy(self._covariance(x - self.mean_))[None]
-        self.gains_ = context_gains(covariance, torch.from_numpy(self.frame_))[0].numpy()
+        self.gains_ = context_gains(covariance, torch.from_numpy(self.frame_), self.leak)[0].numpy()
         return self._settle()
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
@@ -157,14 +160,14 @@ class MultiTimescaleWhitener(WhitenerBase):
         """Responses to ``X`` (n_samples, n_features), in its floating dtype."""
         check_is_fitted(self, "frame_")
         x = self._validated(X, reset=False)
-        responses: NDArray[Any] = np.linalg.solve(self.response_matrix_, (x - self.mean_).T / self._scale).T
+        responses: NDArray[Any] = np.linalg.solve(self.response_matrix_, (x - self.mean_).T).T
         return responses.astype(self._output_dtype(X), copy=False)
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:
         """Inputs that give responses ``X``."""
         check_is_fitted(self, "frame_")
         responses = self._responses(X, self.n_features_in_)
-        inputs: NDArray[Any] = self._scale * responses @ self.response_matrix_ + self.mean_
+        inputs: NDArray[Any] = responses @ self.response_matrix_ + self.mean_
         return inputs.astype(self._output_dtype(X), copy=False)
 
     frame_: Array
@@ -176,33 +179,31 @@ class MultiTimescaleWhitener(WhitenerBase):
         rng = np.random.default_rng(self.seed)
         bases = [np.linalg.qr(rng.standard_normal((n, n)))[0] for _ in range(-(-k // n))]
         self.frame_ = np.concatenate(bases, axis=1)[:, :k]
-        self.gains_, self.mean_, self._scale = np.zeros(k), np.zeros(n), 1.0
+        self.gains_, self.mean_ = np.zeros(k), np.zeros(n)
         self._settle()
 
-    def _unit(self, x: Array) -> float:
-        """Root mean variance of the inputs: learning steps then mean the same in any unit."""
-        spread = float(np.sqrt((x**2).mean()))
-        if numerical_rank(np.linalg.eigvalsh(x.T @ x)) == 0:
-            raise ConfigError("no feature varies: there is nothing to whiten")
-        return spread
-
     def _covariance(self, centred: Array) -> Array:
-        covariance = centred.T @ centred / len(centred) / self._scale**2
-        return np.asarray(covariance + 1e-6 * np.eye(len(covariance)))
+        covariance = centred.T @ centred / len(centred)
+        variance = float(np.trace(covariance)) / len(covariance)
+        if not variance > 0:
+            raise ConfigError("no feature varies within a context: there is nothing to whiten")
+        return np.asarray(covariance + 1e-6 * variance * np.eye(len(covariance)))
 
     def _settle(self) -> Self:
-        self.response_matrix_ = np.eye(len(self.frame_)) + (self.frame_ * self.gains_) @ self.frame_.T
+        self.response_matrix_ = (
+            self.leak * np.eye(len(self.frame_)) + (self.frame_ * self.gains_) @ self.frame_.T
+        )
         return self
 
     def _follow(self, sample: Array) -> None:
-        centred = (sample - self.mean_) / self._scale
+        centred = sample - self.mean_
         response = np.linalg.solve(self.response_matrix_, centred)
         drive = (self.frame_.T @ response) ** 2 - 1
         synapses = synaptic_drive(*(torch.from_numpy(a) for a in (response[None], self.frame_, self.gains_)))
         frame = self.frame_ + self.synapse_step * synapses.numpy()
         self.frame_ = frame / np.linalg.norm(frame, axis=0)
         self.gains_ = self.gains_ + self.gain_step * drive
-        self.mean_ = self.mean_ + self.gain_step * self._scale * centred
+        self.mean_ = self.mean_ + self.gain_step * centred
         self._settle()
         if np.linalg.eigvalsh(self.response_matrix_)[0] <= 0:
             raise ConfigError(
