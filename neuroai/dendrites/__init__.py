@@ -15,6 +15,10 @@ _EXPORTS: dict[str, str] = {
     "PatternNeuron": "neuroai.dendrites.population_patterns",
     "SpatialPooler": "neuroai.dendrites.spatial_pooler",
     "SequenceStreams": "neuroai.dendrites.streams",
+    "ActiveDendriteLinear": "neuroai.dendrites.layers",
+    "KWinners": "neuroai.dendrites.layers",
+    "KWinners2d": "neuroai.dendrites.layers",
+    "SparseLinear": "neuroai.dendrites.layers",
 }
 _MODULES = ("theory",)
 
