@@ -7,6 +7,8 @@ import typer
 from typer import Argument, Option
 
 from neuroai.cli.data import data
+from neuroai.cli.whiten import whiten
+from neuroai.cli.geometry import geometry
 
 app = typer.Typer(
     name="neuroai",
@@ -18,6 +20,8 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 
 _FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command(context_settings=_FREE)(whiten)
+app.command(context_settings=_FREE)(geometry)
 
 
 def _version(wanted: bool) -> None:
@@ -158,7 +162,7 @@ def report(run: Annotated[Path, Argument(help="A run directory.")]) -> None:
 
 @app.command()
 def demo(
-    what: Annotated[str, Argument(help="encode: three readouts, simulated cortex.")] = "encode",
+    what: Annotated[str, Argument(help="encode: three readouts, simulated cortex; whitening: photographs.")] = "encode",
     out: Annotated[Path | None, Option(help="Folder of the runs; default runs/demo-encode.")] = None,
     seed: Annotated[int, Option(help="Seed of the simulation.")] = 0,
     quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False,

@@ -15,4 +15,7 @@ from neuroai.geometry.searchlight import plan_searchlight as plan_searchlight
 from neuroai.geometry.searchlight import searchlight as searchlight
 from neuroai.geometry.shape import canonical_correlations as canonical_correlations
 from neuroai.geometry.shape import shape_distance as shape_distance
+from neuroai.geometry.spaces import classify_by_neighbours as classify_by_neighbours
+from neuroai.geometry.spaces import frechet_mean as frechet_mean
+from neuroai.geometry.spaces import mds as mds
 from neuroai.geometry.stochastic import stochastic_shape_distance as stochastic_shape_distance
