@@ -89,7 +89,7 @@ def demo(what: str, out: Path | None, *, seed: int, quiet: bool) -> None:
 
     with for_stream(quiet=quiet) as progress:
         found = run_demo(what, out=out, seed=seed, progress=progress)
-    for entry in found.summary["runs"]:
+    for entry in found.summary.get("runs", ()):
         print(f"{entry['name']:12} median r {entry['median_r']:.3f}")
     print(found.report)
 

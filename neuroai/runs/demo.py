@@ -32,9 +32,9 @@ def demo(
     Parameters
     ----------
     what : str
-        ``encode``, the one demo there is so far.
+        ``encode``, or ``whitening``: local whitening of patches of photographs.
     out : path, optional
-        Folder of the runs; default ``runs/demo-encode``.
+        Folder of the runs; default ``runs/demo-encode`` or ``runs/demo-whitening``.
     seed : int
         Of the simulation and of the fits.
     progress : callable, optional
@@ -55,8 +55,12 @@ def demo(
     Pictures are crops of photographs that scikit-image and scikit-learn ship. The readouts see the
     feature map that the simulation was built on, so that what differs is the routing alone.
     """
+    if what == "whitening":
+        from neuroai.runs.whiten import demo_whitening
+
+        return demo_whitening(out=out, seed=seed, progress=progress)
     if what != "encode":
-        raise ConfigError(f"found the demo {what!r}; there is: encode")
+        raise ConfigError(f"found the demo {what!r}; there are: encode, whitening")
     from neuroai.encoders.features import FeatureMaps
     from neuroai_datasets.simulators import simulate_visual_cortex
 

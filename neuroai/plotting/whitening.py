@@ -1,0 +1,208 @@
+"""Whitening: ellipses of covariance, gains and errors over time, correlation by distance, frames."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from neuroai.plotting.style import (
+    DIVERGING,
+    INK,
+    MUTED,
+    PALETTE,
+    bare,
+    describe,
+    grid,
+    legend,
+    new_axes,
+)
+
+__all__ = ["basis_images", "correlation_by_distance", "covariance_ellipses", "error_curves", "gain_traces"]
+
+
+def covariance_ellipses(
+    covariances: Mapping[str, ArrayLike],
+    *,
+    frame: ArrayLike | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw one-standard-deviation ellipses of two-dimensional covariances, and the unit circle.
+
+    Parameters
+    ----------
+    covariances : mapping of name to array (2, 2)
+        Squared units of the responses.
+    frame : array (2, k), optional
+        Directions of the interneurons, drawn as lines through the origin.
+    title : str
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> len(covariance_ellipses({"input": [[4, 0], [0, 1]]}).lines)
+    2
+    """
+    ax = new_axes(ax, width=3.6, height=3.4)
+    turn = np.linspace(0, 2 * np.pi, 200)
+    circle = np.stack([np.cos(turn), np.sin(turn)])
+    ax.plot(*circle, color=MUTED, linewidth=1.0, linestyle="--", label="white")
+    reach = 1.0
+    for (name, covariance), colour in zip(covariances.items(), PALETTE, strict=False):
+        values, vectors = np.linalg.eigh(np.asarray(covariance, dtype=float))
+        points = (vectors * np.sqrt(np.maximum(values, 0))) @ circle
+        ax.plot(*points, color=colour, linewidth=1.6, label=name)
+        reach = max(reach, float(np.abs(points).max()))
+    if frame is not None:
+        for direction in np.asarray(frame, dtype=float).T:
+            ax.plot(*np.outer(direction, [-reach, reach]), color=INK, linewidth=0.7, alpha=0.5)
+    ax.set_aspect("equal")
+    ax.set_xlim(-1.1 * reach, 1.1 * reach)
+    ax.set_ylim(-1.1 * reach, 1.1 * reach)
+    legend(ax, loc="upper left")
+    return describe(ax, title=title, x="neuron 1", y="neuron 2")
+
+
+def gain_traces(
+    gains: ArrayLike,
+    *,
+    steps: ArrayLike | None = None,
+    optimal: ArrayLike | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw gains over time, and the gains they should reach.
+
+    Parameters
+    ----------
+    gains : array (t, k)
+        Dimensionless.
+    steps : array (t,), optional
+        Samples or steps; 0, 1, 2, ... when left out.
+    optimal : array (k,) or (t, k), optional
+        Dashed.
+    title : str
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> len(gain_traces([[0, 0], [1, 2]], optimal=[1, 2]).lines)
+    4
+    """
+    ax = new_axes(ax)
+    traces = np.asarray(gains, dtype=float)
+    across = np.arange(len(traces)) if steps is None else np.asarray(steps)
+    goal = None if optimal is None else np.broadcast_to(np.asarray(optimal, dtype=float), traces.shape)
+    for number in range(traces.shape[1]):
+        colour = PALETTE[number % len(PALETTE)]
+        ax.plot(across, traces[:, number], color=colour, linewidth=1.2)
+        if goal is not None:
+            ax.plot(across, goal[:, number], color=colour, linewidth=1.0, linestyle="--")
+    ax.margins(x=0)
+    grid(ax)
+    return describe(ax, title=title, x="step", y="gain")
+
+
+def error_curves(
+    curves: Mapping[str, ArrayLike],
+    *,
+    steps: ArrayLike | None = None,
+    title: str = "",
+    x: str = "step",
+    y: str = "distance from white",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw errors of several methods over time on a logarithmic axis.
+
+    Parameters
+    ----------
+    curves : mapping of name to array (t,)
+        Positive; zeros are lifted to 1e-16.
+    steps : array (t,), optional
+        Common to all curves.
+    title, x, y : str
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> error_curves({"a": [1.0, 0.1], "b": [1.0, 0.5]}).get_yscale()
+    'log'
+    """
+    ax = new_axes(ax)
+    for number, (name, curve) in enumerate(curves.items()):
+        values = np.maximum(np.asarray(curve, dtype=float), 1e-16)
+        across = np.arange(len(values)) if steps is None else np.asarray(steps)
+        style = ("-", "--", ":")[number // len(PALETTE) % 3]
+        ax.plot(across, values, style, color=PALETTE[number % len(PALETTE)], linewidth=1.4, label=name)
+    ax.set_yscale("log")
+    ax.margins(x=0)
+    grid(ax)
+    legend(ax)
+    return describe(ax, title=title, x=x, y=y)
+
+
+def correlation_by_distance(
+    curves: Mapping[str, ArrayLike],
+    *,
+    window: int | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw correlation over the distance between neurons, with the window that is whitened shaded.
+
+    Parameters
+    ----------
+    curves : mapping of name to array (d,)
+        Correlations at distances 0, 1, 2, ... pixels.
+    window : int, optional
+        Distances below it are inside.
+    title : str
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> len(correlation_by_distance({"input": [1, 0.5]}, window=1).lines)
+    2
+    """
+    ax = new_axes(ax)
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    for (name, curve), colour in zip(curves.items(), PALETTE, strict=False):
+        ax.plot(np.asarray(curve, dtype=float), "o-", color=colour, markersize=3, linewidth=1.3, label=name)
+    if window is not None:
+        ax.axvspan(0, window - 0.5, color=MUTED, alpha=0.12, linewidth=0)
+    grid(ax)
+    legend(ax)
+    return describe(ax, title=title, x="distance (pixels)", y="correlation")
+
+
+def basis_images(
+    frame: ArrayLike, shape: tuple[int, int], *, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Draw the columns of a frame as pictures in a square mosaic, each on its own symmetric scale.
+
+    Parameters
+    ----------
+    frame : array (rows * columns, k)
+    shape : (rows, columns)
+    title : str
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> len(basis_images([[1, 0], [0, 1]], (1, 2)).images)
+    1
+    """
+    ax = new_axes(ax, width=3.6, height=3.6)
+    columns = np.asarray(frame, dtype=float).T
+    columns = columns / np.maximum(np.abs(columns).max(axis=1, keepdims=True), 1e-30)
+    across = int(np.ceil(np.sqrt(len(columns))))
+    down = -(-len(columns) // across)
+    mosaic = np.full((down * (shape[0] + 1) - 1, across * (shape[1] + 1) - 1), np.nan)
+    for number, column in enumerate(columns):
+        row, place = divmod(number, across)
+        top, left = row * (shape[0] + 1), place * (shape[1] + 1)
+        mosaic[top : top + shape[0], left : left + shape[1]] = column.reshape(shape)
+    ax.imshow(mosaic, cmap=DIVERGING, vmin=-1, vmax=1, interpolation="nearest")
+    bare(ax)
+    return describe(ax, title=title)
