@@ -1,0 +1,49 @@
+"""Every analysis runs on its small settings and ends in a figure and a number."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def run_small(repository: Path, tmp_path: Path):
+    """Run a script of ``analyses/`` as a process; what it printed."""
+
+    def run(name: str, **environment: str) -> str:
+        settings = {"NEUROAI_SMALL": "1", "NEUROAI_FIGURES": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, str(repository / "analyses" / f"{name}.py")],
+            capture_output=True,
+            text=True,
+            timeout=500,
+            cwd=tmp_path,
+            env=os.environ | settings | environment,
+        )
+        assert done.returncode == 0, done.stderr
+        figure = tmp_path / f"{name}.png"
+        assert figure.read_bytes().startswith(b"\x89PNG")
+        return done.stdout
+
+    return run
+
+
+def number(pattern: str, text: str) -> float:
+    found = re.search(pattern + r"([-+]?\d\.\d+)", text)
+    assert found, text
+    return float(found[1])
+
+
+def test_attention_helps_with_content_routing_and_not_with_static_fields(run_small) -> None:
+    printed = run_small("planted_routing")
+    assert number(r"content routing: attention - factorised = ", printed) >= 0.10
+    assert number(r"static fields:   attention - factorised = ", printed) <= 0.01
+
+
+def test_haxby_category_maps_replicate(run_small, data_root: Path) -> None:
+    printed = run_small("haxby_category_maps", NEUROAI_DATA=str(data_root))
+    assert number(r"identification of categories from maps: ", printed) > 0.6
+    assert number(r"median r ", printed) >= 0.066
