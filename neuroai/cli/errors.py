@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 
+#: What the command line library makes of Ctrl-C.
+_TYPER_INTERRUPTED = 130
+
 USAGE, BAD_DATA, EXHAUSTED, INTERRUPTED, BUG = 2, 3, 4, 5, 1
 
 
@@ -32,7 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         code = app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        if code == _TYPER_INTERRUPTED:
+            raise KeyboardInterrupt
         return int(code or 0)
+    except SystemExit as error:
+        # The command line library leaves this way when the reader of a pipe has gone: nobody is left to tell.
+        return 0 if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
     except (Exception, KeyboardInterrupt) as error:
         code, lines = explain(error)
         if code == BUG:
@@ -56,6 +64,8 @@ def explain(error: BaseException) -> tuple[int, list[str]]:
     if code == BUG:
         return code, [f"neuroai failed on something it did not expect: {type(error).__name__}: {error}"]
     message = _message(error)
+    if not message:  # the help was shown instead
+        return code, []
     return code, [f"error: {message}" if code != INTERRUPTED else message]
 
 
@@ -81,7 +91,12 @@ def _message(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if hasattr(error, "format_message"):
-        return str(error.format_message())
+        command = getattr(getattr(error, "ctx", None), "command_path", "")
+        told = str(error.format_message())
+        return f"{told} See `{command} --help`." if told and command else told
     if isinstance(error, MemoryError) and not str(error):
         return "out of memory; give --memory, select fewer targets, or use smaller features"
+    if isinstance(error, OSError) and error.strerror:
+        places = [str(name) for name in (error.filename2 or error.filename,) if name is not None]
+        return ": ".join([*places, error.strerror])
     return str(error)

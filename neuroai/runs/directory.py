@@ -15,6 +15,7 @@ from its finished folds; a run that is there is complete.
 =================  =============================================================
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -160,12 +161,16 @@ def staging(out: Path, digest: str) -> Iterator[Path]:
     Raises
     ------
     ConfigError
-        If another process is preparing the same run.
+        If nothing can be written there, or another process is preparing the same run.
     InterruptedRunError
         On Ctrl-C; what was finished is kept.
+
+    Notes
+    -----
+    An error before the first fold is finished leaves nothing behind.
     """
     partial = out.with_name(f".{out.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    _make(partial, out)
     # The directory itself is locked: nothing is left behind, and the lock dies with the process.
     handle = os.open(partial, os.O_RDONLY)
     try:
@@ -176,6 +181,10 @@ def staging(out: Path, digest: str) -> Iterator[Path]:
         raise InterruptedRunError(
             f"interrupted; finished folds are kept in {partial}: give the same command to go on"
         ) from error
+    except Exception:
+        if _is_ours(handle, partial) and not _has_work(partial):
+            shutil.rmtree(partial)
+        raise
     finally:
         os.close(handle)
 
@@ -213,14 +222,33 @@ def _written(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _lock(handle: int, partial: Path, out: Path) -> None:
-    busy = ConfigError(f"{out} is being written by another process; wait, or choose another --out")
+def _make(partial: Path, out: Path) -> None:
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ConfigError(f"cannot write {out}: {error.strerror}; choose another --out") from error
+
+
+def _has_work(partial: Path) -> bool:
+    """Whether a fold is finished, or a fit has left a checkpoint."""
+    kept = (path for path in (partial / FOLDS).rglob("*") if path.name != "digest")
+    return any(path.is_file() for path in kept)
+
+
+def _is_ours(handle: int, partial: Path) -> bool:
+    """Whether this process holds the lock: another's partial run is not ours to remove."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise busy from error
-    if not partial.exists() or not os.path.samestat(os.fstat(handle), partial.stat()):
-        raise busy
+    except BlockingIOError:
+        return False
+    return partial.exists() and os.path.samestat(os.fstat(handle), partial.stat())
+
+
+def _lock(handle: int, partial: Path, out: Path) -> None:
+    if not _is_ours(handle, partial):
+        raise ConfigError(f"{out} is being written by another process; wait, or choose another --out")
 
 
 def _prepare(partial: Path, digest: str) -> None:

@@ -111,7 +111,7 @@ def encode(
     """
     from neuroai.runs.plan import check_memory, make_plan
 
-    started = time.perf_counter()
+    started = (time.perf_counter(), time.process_time())
     job = _open(
         recording,
         features,
@@ -135,9 +135,9 @@ def encode(
     if (found := directory.existing(job.out, digest)) is not None:
         return found
     report = progress or _silent
-    arrays = job.prepare(report)
-    check_memory(make_plan(arrays, job.config, job.out), job.config)
     with directory.staging(job.out, digest) as partial:
+        arrays = job.prepare(report)
+        check_memory(make_plan(arrays, job.config, job.out), job.config)
         _work(arrays, job, partial, report, started)
         directory.finish(partial, job.out)
     return directory.open_run(job.out)
@@ -214,10 +214,13 @@ def _open(
     out: str | os.PathLike[str] | None,
     **options: Any,
 ) -> _Job:
+    from neuroai.runs.fitting import check_device, check_readout
     from neuroai.runs.inputs import complete, load_recording
 
     given, names = _split_features(features)
     resolved, origins = resolve_options(recording, config=config, features=names, given=given, **options)
+    check_device(resolved.device)
+    check_readout(resolved.readout)
     source = os.fspath(recording) if isinstance(recording, (str, os.PathLike)) else recording
     opened = load_recording(source, resolved.selection)
     resolved = complete(resolved, opened)
@@ -274,7 +277,9 @@ def resolve_options(
     return resolve(flags, environ=os.environ, file=config, card=card)
 
 
-def _work(arrays: "Inputs", job: _Job, partial: Path, report: "Progress", started: float) -> None:
+def _work(
+    arrays: "Inputs", job: _Job, partial: Path, report: "Progress", started: tuple[float, float]
+) -> None:
     from neuroai.runs.facts import machine, peak_mib, versions
     from neuroai.runs.fitting import fit_all, fit_folds
     from neuroai.runs.methods import data_facts, methods_text
@@ -314,8 +319,8 @@ def _work(arrays: "Inputs", job: _Job, partial: Path, report: "Progress", starte
         "folds": len(arrays.folds.splits),
         "in_memory": job.in_memory,
         "score": config.score,
-        "seconds": round(time.perf_counter() - started, 3),
-        "cpu_seconds": round(time.process_time(), 3),
+        "seconds": round(time.perf_counter() - started[0], 3),
+        "cpu_seconds": round(time.process_time() - started[1], 3),
         "peak_mib": peak_mib(),
     }
     directory.write_text(partial / "result.json", directory.to_json(summary) + "\n")

@@ -5,11 +5,12 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroai.errors import ConfigError
 from neuroai.runs.config import EncodeConfig
 from neuroai.runs.directory import FOLDS, write_text
 from neuroai.runs.inputs import Inputs
@@ -19,6 +20,60 @@ if TYPE_CHECKING:
     from neuroai.encoders.readouts.base import Readout
 
 Progress = Callable[[str, int, int], None]
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that is not here, before anything is computed.
+
+    Raises
+    ------
+    ConfigError
+        With what to use instead.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"found the device {name!r}, expected cpu, cuda or cuda:NUMBER") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"found the device {name!r}, but there are {torch.cuda.device_count()} CUDA devices here "
+            "(`neuroai doctor` says why); use --device cpu"
+        )
+
+
+def check_readout(text: str) -> dict[str, Any]:
+    """Return the options in ``NAME:key=value,...`` as the readout takes them, before anything is computed.
+
+    Raises
+    ------
+    ConfigError
+        For an option that the readout does not have, or a value of the wrong kind.
+
+    Examples
+    --------
+    >>> check_readout("gaussian:sizes=0.7,seed=2")
+    {'sizes': [0.7], 'seed': 2}
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    from neuroai.encoders.readouts.registry import READOUTS, make_readout
+
+    name, options = split_readout(text)
+    make_readout(name, **options)
+    hints = get_type_hints(READOUTS[name].__init__)
+    taken = {}
+    for key, value in options.items():
+        kind = TypeAdapter(hints[key], config=ConfigDict(arbitrary_types_allowed=True))
+        several = isinstance(getattr(READOUTS[name](), key), tuple)
+        try:
+            taken[key] = kind.validate_python([value] if several else value)
+        except ValidationError as error:
+            raise ConfigError(
+                f"readout {name}: {key} = {value!r} cannot be used: {error.errors()[0]['msg'].lower()}"
+            ) from error
+    return taken
 
 
 def build_readout(config: EncodeConfig, inputs: Inputs) -> "Readout":
@@ -31,7 +86,8 @@ def build_readout(config: EncodeConfig, inputs: Inputs) -> "Readout":
     """
     from neuroai.encoders.readouts.registry import READOUTS, make_readout
 
-    name, options = split_readout(config.readout)
+    name, _ = split_readout(config.readout)
+    options = check_readout(config.readout)
     known = READOUTS[name]._get_param_names()
     common: dict[str, Any] = {"seed": config.seed, "random_state": config.seed, "device": config.device}
     if config.alphas:

@@ -34,10 +34,22 @@ def as_integers(value: Any) -> tuple[int, ...]:
     ((1, 2, 5), (0, 1, 2, 3), (3,))
     """
     if isinstance(value, str) and ":" in value:
-        start, stop = (int(part) for part in value.split(":"))
-        return tuple(range(start, stop))
+        parts = value.split(":")
+        found = tuple(range(*_whole(parts, value))) if len(parts) == 2 else ()
+        if not found:
+            raise ConfigError(f"found {value!r}, expected FIRST:END with the end left out, for example 0:15")
+        return found
     items = value.split(",") if isinstance(value, str) else _listed(value)
-    return tuple(int(item) for item in items if str(item).strip())
+    return tuple(_whole([item for item in items if str(item).strip()], value))
+
+
+def _whole(items: Iterable[Any], value: Any) -> list[int]:
+    try:
+        return [int(item) for item in items]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"found {value!r}, expected whole numbers such as 1,2,3, or a range such as 0:15"
+        ) from error
 
 
 def as_alphas(value: Any) -> tuple[float, ...]:
@@ -50,7 +62,7 @@ def as_alphas(value: Any) -> tuple[float, ...]:
     """
     if isinstance(value, str) and ":" in value:
         parts = value.split(":")
-        if len(parts) != 3:
+        if len(parts) != 3 or not parts[2].strip().isdigit() or int(parts[2]) < 1:
             raise ConfigError(f"found {value!r}, expected LOW:HIGH:COUNT, for example 1e-3:1e5:20")
         low, high, count = float(parts[0]), float(parts[1]), int(parts[2])
         _check_alphas((low, high))
@@ -96,6 +108,9 @@ def as_cv(value: Any) -> str:
             f"found {text!r}, expected auto, runs, stimulus[:k], blocked[:k], random[:k], "
             "holdout[:fraction] or a number of folds"
         )
+    folds = re.search(r"(?:^|:)(\d+)$", text)
+    if folds is not None and int(folds[1]) < 2:
+        raise ConfigError(f"found {text!r}, expected at least 2 folds")
     return text
 
 

@@ -153,3 +153,53 @@ def test_convert_writes_a_recording(recording_file: Path, tmp_path: Path) -> Non
 
 def test_words_split_in_any_order() -> None:
     assert split_words(["--a=1", "x", "--b-c", "2"]) == ("x", {"a": "1", "b_c": "2"})
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--readout", "attention:epochs=abc"], "epochs = 'abc'"),
+        (["--readout", "ridge:foo=3"], "no option 'foo'"),
+        (["--device", "tpu"], "expected cpu, cuda"),
+        (["--device", "cuda:99"], "--device cpu"),
+        (["--cv", "1"], "at least 2 folds"),
+        (["--cv", "blocked:0"], "at least 2 folds"),
+        (["--alphas", "1:2:0"], "LOW:HIGH:COUNT"),
+        (["--delays", "x"], "1,2,3"),
+        (["--delays", "5:2"], "0:15"),
+        (["--memory", "3"], "--memory"),
+    ],
+)
+def test_unusable_values_are_told_before_any_work(
+    quick: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    # The last of two equal flags wins.
+    code = main([*quick, *words, "--out", str(tmp_path / "run"), "--quiet"])
+    printed = capsys.readouterr()
+    assert code == (4 if "--memory" in words else 2)
+    assert told in printed.err
+    assert "Traceback" not in printed.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unwritable_place_is_a_usage_error(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*quick, "--out", "/proc/nowhere/run", "--quiet"]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+def test_missing_words_point_to_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["encode"]) == 2
+    assert "encode --help" in capsys.readouterr().err
+    assert main([]) == 2
+    assert "error" not in capsys.readouterr().err
+
+
+def test_interrupt_outside_a_run_is_code_5(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neuroai.cli.running.doctor", stop)
+    assert main(["doctor"]) == 5
+    assert capsys.readouterr().err.strip() == "interrupted"

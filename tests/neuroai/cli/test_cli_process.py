@@ -99,3 +99,9 @@ def test_read_only_folder_is_told(quick: list[str], tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     done = subprocess.run([*COMMAND, *quick, "--out", str(tmp_path / "run")], capture_output=True, text=True)
     assert done.returncode == 3
+
+
+def test_closed_pipe_is_no_error(quick: list[str], tmp_path: Path) -> None:
+    shell = " ".join([*COMMAND, "data", "list"]) + " | head -0; exit ${PIPESTATUS[0]}"
+    ended = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
