@@ -7,8 +7,8 @@ import typer
 from typer import Argument, Option
 
 from neuroai.cli.data import data
-from neuroai.cli.whiten import whiten
 from neuroai.cli.geometry import geometry
+from neuroai.cli.whiten import whiten
 
 app = typer.Typer(
     name="neuroai",
@@ -162,7 +162,9 @@ def report(run: Annotated[Path, Argument(help="A run directory.")]) -> None:
 
 @app.command()
 def demo(
-    what: Annotated[str, Argument(help="encode: three readouts, simulated cortex; whitening: photographs.")] = "encode",
+    what: Annotated[
+        str, Argument(help="encode: three readouts, simulated cortex; whitening: photographs.")
+    ] = "encode",
     out: Annotated[Path | None, Option(help="Folder of the runs; default runs/demo-encode.")] = None,
     seed: Annotated[int, Option(help="Seed of the simulation.")] = 0,
     quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False,
