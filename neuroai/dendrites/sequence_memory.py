@@ -390,10 +390,12 @@ def as_indices(values: npt.ArrayLike | Iterable[int], n: int, name: str) -> Arra
         raise ConfigError(f"{name} are {given.dtype} of shape {given.shape}; expected a list of integers")
     if given.size == 0:
         return np.zeros(0, np.int32)
-    if given.min() < 0 or given.max() >= n:
-        raise ConfigError(f"{name} go from {given.min()} to {given.max()}; expected 0 to {n - 1}")
-    found = np.sort(given.astype(np.int32))
-    if np.any(found[1:] == found[:-1]):
-        repeated = int(found[1:][found[1:] == found[:-1]][0])
+    found = np.sort(given)
+    if found[0] < 0 or found[-1] >= n:
+        raise ConfigError(f"{name} go from {found[0]} to {found[-1]}; expected 0 to {n - 1}")
+    found = found.astype(np.int32)
+    same = found[1:] == found[:-1]
+    if same.any():
+        repeated = int(found[1:][same][0])
         raise ConfigError(f"{name} name {repeated} more than once; expected each at most once")
     return found

@@ -144,14 +144,15 @@ def step(seg: Segments, state: State, rules: Rules, columns: Array, learn: bool)
 @jit
 def _mark_columns(seg: Segments, state: State, rules: Rules, columns: Array) -> None:
     """Mark the input columns, and those among them that have a cell with an active segment."""
+    mark, best, owner, on = state.column, state.best, seg.cell, state.segments_on
     for column in columns:
-        state.column[column] = _INPUT
-        state.best[column] = -1
+        mark[column] = _INPUT
+        best[column] = -1
     n_correct = 0
     for i in range(state.n[ON]):
-        column = seg.cell[state.segments_on[i]] // rules.cells_per_column
-        if state.column[column] == _INPUT:
-            state.column[column] = _PREDICTED
+        column = owner[on[i]] // rules.cells_per_column
+        if mark[column] == _INPUT:
+            mark[column] = _PREDICTED
             n_correct += 1
     state.result[CORRECT] = n_correct
 
@@ -159,18 +160,20 @@ def _mark_columns(seg: Segments, state: State, rules: Rules, columns: Array) -> 
 @jit
 def _predicted_cells(seg: Segments, state: State, rules: Rules) -> int:
     """Activate the predicted cells of input columns; their active segments learn. Returns how many learn."""
+    mark, owner, on, learning = state.column, seg.cell, state.segments_on, state.learning
+    is_next, next_active, next_winners = state.is_next, state.next_active, state.next_winners
     n_next = n_learning = 0
     for i in range(state.n[ON]):
-        segment = state.segments_on[i]
-        cell = seg.cell[segment]
-        if state.column[cell // rules.cells_per_column] != _PREDICTED:
+        segment = on[i]
+        cell = owner[segment]
+        if mark[cell // rules.cells_per_column] != _PREDICTED:
             continue
-        state.learning[n_learning] = segment
+        learning[n_learning] = segment
         n_learning += 1
-        if state.is_next[cell] == 0:
-            state.is_next[cell] = 1
-            state.next_active[n_next] = cell
-            state.next_winners[n_next] = cell
+        if is_next[cell] == 0:
+            is_next[cell] = 1
+            next_active[n_next] = cell
+            next_winners[n_next] = cell
             n_next += 1
     state.result[NEXT_ACTIVE] = n_next
     state.result[NEXT_WINNERS] = n_next
@@ -181,12 +184,13 @@ def _predicted_cells(seg: Segments, state: State, rules: Rules) -> int:
 def _burst(seg: Segments, state: State, rules: Rules, columns: Array, learn: bool, n_learning: int) -> int:
     """Activate all cells of unpredicted columns; in learning, choose winners and make their segments."""
     per_column = rules.cells_per_column
+    dead, next_active = state.dead, state.next_active
     n_next = state.result[NEXT_ACTIVE]
     for column in columns:
         if state.column[column] == _INPUT:
             for cell in range(column * per_column, (column + 1) * per_column):
-                if state.dead[cell] == 0:
-                    state.next_active[n_next] = cell
+                if dead[cell] == 0:
+                    next_active[n_next] = cell
                     n_next += 1
     state.result[NEXT_ACTIVE] = n_next
     if learn:
@@ -198,20 +202,22 @@ def _burst(seg: Segments, state: State, rules: Rules, columns: Array, learn: boo
 @jit
 def _best_matching(seg: Segments, state: State, rules: Rules) -> None:
     """Best matching segment of each bursting column: most overlap, then lowest cell, then lowest segment."""
+    mark, owner, matching, counts = state.column, seg.cell, state.segments_matching, seg.counts
+    best_of = state.best
     for i in range(state.n[MATCHING]):
-        segment = np.int64(state.segments_matching[i])
-        column = seg.cell[segment] // rules.cells_per_column
-        if state.column[column] != _INPUT:
+        segment = np.int64(matching[i])
+        column = owner[segment] // rules.cells_per_column
+        if mark[column] != _INPUT:
             continue
-        best = state.best[column]
+        best = best_of[column]
         if best >= 0:
-            more = (seg.counts[segment] & 0xFFFF) - (seg.counts[best] & 0xFFFF)
+            more = (counts[segment] & 0xFFFF) - (counts[best] & 0xFFFF)
             if more < 0:
                 continue
-            order = seg.cell[segment] - seg.cell[best]
+            order = owner[segment] - owner[best]
             if more == 0 and (order > 0 or (order == 0 and segment > best)):
                 continue
-        state.best[column] = segment
+        best_of[column] = segment
 
 
 @jit
@@ -247,10 +253,11 @@ def _bursting_winners(seg: Segments, state: State, rules: Rules, columns: Array,
 def _least_used_cell(seg: Segments, state: State, rules: Rules, column: int) -> int:
     """Living cell of a column with the fewest segments; ties by a draw of this step. -1 if none lives."""
     salt = mix(state.n[SEED] ^ mix(state.n[NOW]))
+    dead, used = state.dead, seg.n_segments
     winner, lowest = -1, np.int64(0)
     for cell in range(column * rules.cells_per_column, (column + 1) * rules.cells_per_column):
-        if state.dead[cell] == 0:
-            key = (np.int64(seg.n_segments[cell]) << 32) | draw_key(salt, cell)
+        if dead[cell] == 0:
+            key = (np.int64(used[cell]) << 32) | draw_key(salt, cell)
             if winner < 0 or key < lowest:
                 winner, lowest = cell, key
     return winner
@@ -286,10 +293,11 @@ def _learn(seg: Segments, state: State, rules: Rules, n_learning: int) -> None:
 @jit
 def _punish(seg: Segments, state: State, rules: Rules) -> int:
     n_punished = 0
+    mark, owner, matching = state.column, seg.cell, state.segments_matching
     for i in range(state.n[MATCHING]):
-        segment = state.segments_matching[i]
-        cell = seg.cell[segment]
-        if cell >= 0 and state.column[cell // rules.cells_per_column] == _IDLE:
+        segment = matching[i]
+        cell = owner[segment]
+        if cell >= 0 and mark[cell // rules.cells_per_column] == _IDLE:
             state.learning[n_punished] = segment
             n_punished += 1
     n_destroyed = 0
@@ -303,15 +311,16 @@ def _punish(seg: Segments, state: State, rules: Rules) -> int:
 @jit
 def _take_over(state: State, rules: Rules, columns: Array) -> None:
     """The cells of this step become those of the last one; marks are cleared."""
-    n = state.n
+    n, active, next_active = state.n, state.active, state.next_active
+    is_active, is_next = state.is_active, state.is_next
     for i in range(n[ACTIVE]):
-        state.is_active[state.active[i]] = 0
+        is_active[active[i]] = 0
     n[ACTIVE] = state.result[NEXT_ACTIVE]
     for i in range(n[ACTIVE]):
-        cell = state.next_active[i]
-        state.active[i] = cell
-        state.is_active[cell] = 1
-        state.is_next[cell] = 0
+        cell = next_active[i]
+        active[i] = cell
+        is_active[cell] = 1
+        is_next[cell] = 0
     n[WINNERS] = state.result[NEXT_WINNERS]
     for i in range(n[WINNERS]):
         state.winners[i] = state.next_winners[i]

@@ -3,7 +3,13 @@
 import numpy as np
 
 from neuroai_kernels._numba import jit
-from neuroai_kernels.segment_memory.index import index_add, index_connect, index_remove
+from neuroai_kernels.segment_memory.index import (
+    index_add,
+    index_connect,
+    index_remove,
+    is_full,
+    make_list_longer,
+)
 from neuroai_kernels.segment_memory.layout import FREE, SYNAPSES, TAG, TOUCHED, Array, Segments
 
 
@@ -69,7 +75,16 @@ def create_segment(seg: Segments, owner: int, now: int) -> int:
 @jit
 def remove_synapse(seg: Segments, segment: int, slot: int) -> None:
     """Remove one synapse; the last one of the segment takes its slot."""
-    index_remove(seg, seg.presynaptic[segment, slot], seg.position[segment, slot])
+    index_remove(
+        seg.entries,
+        seg.position,
+        seg.bits,
+        seg.list_start,
+        seg.list_length,
+        seg.list_connected,
+        seg.presynaptic[segment, slot],
+        seg.position[segment, slot],
+    )
     last = seg.n_synapses[segment] - 1
     if slot != last:
         source = seg.presynaptic[segment, last]
@@ -85,8 +100,14 @@ def remove_synapse(seg: Segments, segment: int, slot: int) -> None:
 @jit
 def destroy_segment(seg: Segments, segment: int) -> None:
     """Remove a segment with its synapses and free its place."""
-    for slot in range(seg.n_synapses[segment] - 1, -1, -1):
-        remove_synapse(seg, segment, slot)
+    entries, position, bits, sources = seg.entries, seg.position, seg.bits, seg.presynaptic
+    starts, lengths, borders = seg.list_start, seg.list_length, seg.list_connected
+    n_synapses = seg.n_synapses[segment]
+    for slot in range(n_synapses):
+        source, place = sources[segment, slot], position[segment, slot]
+        index_remove(entries, position, bits, starts, lengths, borders, source, place)
+    seg.counters[SYNAPSES] -= n_synapses
+    seg.n_synapses[segment] = 0
     seg.n_segments[seg.cell[segment]] -= 1
     seg.cell[segment] = -1
     n_free = seg.counters[FREE]
@@ -110,18 +131,21 @@ def reinforce(seg: Segments, segment: int, is_active: Array, up: int, down: int)
     int
         Synapses left.
     """
-    connected = seg.connected
+    connected, one, bits = seg.connected, seg.one, seg.bits
+    entries, position, starts, borders = seg.entries, seg.position, seg.list_start, seg.list_connected
+    sources, permanence = seg.presynaptic, seg.permanence
     for slot in range(seg.n_synapses[segment] - 1, -1, -1):
-        source = seg.presynaptic[segment, slot]
-        before = np.int64(seg.permanence[segment, slot])
+        source = sources[segment, slot]
+        before = int(permanence[segment, slot])
         after = before + (up if is_active[source] != 0 else down)
-        after = min(max(after, 0), seg.one)
+        after = min(max(after, 0), one)
         if after == 0:
             remove_synapse(seg, segment, slot)
         elif after != before:
-            seg.permanence[segment, slot] = after
+            permanence[segment, slot] = after
             if (before >= connected) != (after >= connected):
-                index_connect(seg, source, seg.position[segment, slot], after >= connected)
+                place = position[segment, slot]
+                index_connect(entries, position, bits, starts, borders, source, place, after >= connected)
     return int(seg.n_synapses[segment])
 
 
@@ -131,7 +155,7 @@ def mix(value: int) -> int:
     x = np.uint32(value)
     x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D))
     x = np.uint32((x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B))
-    return np.int64(x ^ (x >> np.uint32(16)))
+    return int(x ^ (x >> np.uint32(16)))
 
 
 @jit
@@ -167,21 +191,22 @@ def grow(
     keys : int64 (>= n_sources,)
         Scratch.
     """
-    capacity = seg.presynaptic.shape[1]
+    mark, presynaptic = seg.mark, seg.presynaptic
+    capacity = presynaptic.shape[1]
     n_new = min(n_new, n_sources, capacity)
     if n_new <= 0:
         return
     tag = seg.counters[TAG] + 2
     seg.counters[TAG] = tag
     for i in range(n_sources):
-        seg.mark[sources[i]] = tag
+        mark[sources[i]] = tag
     for slot in range(seg.n_synapses[segment]):
-        source = seg.presynaptic[segment, slot]
-        if seg.mark[source] == tag:
-            seg.mark[source] = tag + 1
+        source = presynaptic[segment, slot]
+        if mark[source] == tag:
+            mark[source] = tag + 1
     n_left = 0
     for i in range(n_sources):
-        if seg.mark[sources[i]] == tag:
+        if mark[sources[i]] == tag:
             keys[n_left] = (draw_key(salt, sources[i]) << 31) | sources[i]
             n_left += 1
     n_new = min(n_new, n_left)
@@ -189,14 +214,27 @@ def grow(
     n_new = min(n_new, capacity - seg.n_synapses[segment])
     if n_new < n_left:
         _lowest_first(keys, n_left, n_new)
+    _connect_to(seg, segment, keys, n_new, permanence)
+
+
+@jit
+def _connect_to(seg: Segments, segment: int, keys: Array, n_new: int, permanence: int) -> None:
+    """Add synapses to the inputs in the lower 31 bits of the first keys."""
+    entries, position, bits = seg.entries, seg.position, seg.bits
+    starts, lengths, borders, sizes = seg.list_start, seg.list_length, seg.list_connected, seg.list_size
+    sources, permanences = seg.presynaptic, seg.permanence
     is_connected = permanence >= seg.connected
+    slot = seg.n_synapses[segment]
     for i in range(n_new):
         source = keys[i] & 0x7FFFFFFF
-        slot = seg.n_synapses[segment]
-        seg.presynaptic[segment, slot] = source
-        seg.permanence[segment, slot] = permanence
-        index_add(seg, source, (segment << seg.bits) | slot, is_connected)
-        seg.n_synapses[segment] = slot + 1
+        sources[segment, slot] = source
+        permanences[segment, slot] = permanence
+        if is_full(lengths, sizes, source):
+            make_list_longer(seg, source)
+        code = (segment << bits) | slot
+        index_add(entries, position, bits, starts, lengths, borders, source, code, is_connected)
+        slot += 1
+    seg.n_synapses[segment] = slot
     seg.counters[SYNAPSES] += n_new
 
 
@@ -206,9 +244,9 @@ def _make_room(seg: Segments, segment: int, n_drop: int, tag: int) -> None:
     for _ in range(n_drop):
         weakest, key = -1, 0
         for slot in range(seg.n_synapses[segment]):
-            source = np.int64(seg.presynaptic[segment, slot])
+            source = int(seg.presynaptic[segment, slot])
             if seg.mark[source] < tag:
-                this = (np.int64(seg.permanence[segment, slot]) << 32) | source
+                this = (int(seg.permanence[segment, slot]) << 32) | source
                 if weakest < 0 or this < key:
                     weakest, key = slot, this
         if weakest < 0:
@@ -283,11 +321,17 @@ def destroy_segments(seg: Segments, which: Array) -> None:
 @jit
 def build_index(seg: Segments) -> None:
     """Fill an empty index, counter of synapses and segments a cell from the segments themselves."""
+    entries, position, bits = seg.entries, seg.position, seg.bits
+    starts, lengths, borders, sizes = seg.list_start, seg.list_length, seg.list_connected, seg.list_size
     for segment in range(len(seg.cell)):
         if seg.cell[segment] < 0:
             continue
         seg.n_segments[seg.cell[segment]] += 1
         for slot in range(seg.n_synapses[segment]):
+            source = seg.presynaptic[segment, slot]
+            if is_full(lengths, sizes, source):
+                make_list_longer(seg, source)
             connected = seg.permanence[segment, slot] >= seg.connected
-            index_add(seg, seg.presynaptic[segment, slot], (segment << seg.bits) | slot, connected)
+            code = (segment << bits) | slot
+            index_add(entries, position, bits, starts, lengths, borders, source, code, connected)
         seg.counters[SYNAPSES] += seg.n_synapses[segment]

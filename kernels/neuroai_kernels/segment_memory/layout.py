@@ -159,21 +159,19 @@ def with_places(segments: Segments, n_places: int) -> Segments:
     free[: n_places - old] = np.arange(n_places - 1, old - 1, -1, dtype=np.int32)
     free[n_places - old : n_places - old + n_free] = segments.free[:n_free]
     segments.counters[FREE] = n_free + n_places - old
-    wider = {
-        name: _longer(getattr(segments, name), n_places)
-        for name in (
-            "n_synapses",
-            "presynaptic",
-            "permanence",
-            "position",
-            "last_used",
-            "counts",
-            "touched",
-        )
-    }
     cell = np.full(n_places, -1, np.int32)
     cell[:old] = segments.cell
-    return segments._replace(free=free, cell=cell, **wider)
+    return segments._replace(
+        cell=cell,
+        n_synapses=_longer(segments.n_synapses, n_places),
+        presynaptic=_longer(segments.presynaptic, n_places),
+        permanence=_longer(segments.permanence, n_places),
+        position=_longer(segments.position, n_places),
+        last_used=_longer(segments.last_used, n_places),
+        free=free,
+        counts=_longer(segments.counts, n_places),
+        touched=_longer(segments.touched, n_places),
+    )
 
 
 def with_entries(segments: Segments, n_entries: int) -> Segments:

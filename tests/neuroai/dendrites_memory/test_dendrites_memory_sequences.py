@@ -234,9 +234,9 @@ def test_first_order_control_stays_at_a_third():
 
 @pytest.mark.slow
 def test_forty_percent_of_the_cells_may_die():
-    intact, _ = high_order(32, 7, 3000)
     curve, _ = high_order(32, 7, 3000, kill_at=2000)
-    assert curve[4:].mean() > intact[4:].mean() - 0.03
+    # The 500 elements from 500 after the deaths on, against the 500 before.
+    assert curve[5] > curve[3] - 0.03
 
 
 def first_order_overlap(n, active, n_sequences):
