@@ -30,11 +30,11 @@ def choose(tensor: Tensor, implementation: Implementation | None) -> Implementat
         )
     if implementation == "gpu" and tensor.device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
         raise KernelUnavailableError(
-            "implementation='gpu' was asked for a tensor on the CPU: move it to a GPU, or set TRITON_INTERPRET=1 "
+            "implementation='gpu' was asked for a tensor on the CPU: move it, or set TRITON_INTERPRET=1 "
             "before Python starts to run Triton's interpreter"
         )
     if implementation == "cpu" and tensor.device.type != "cpu":
         raise KernelUnavailableError(
-            f"implementation='cpu' was asked for a tensor on {tensor.device}: move it first"
+            f"implementation='cpu' was asked for a tensor on {tensor.device}: move it"
         )
     return implementation

@@ -1,7 +1,8 @@
 """Segment overlap compiled for the CPU.
 
-The gather form keeps eight rows of the batch in the eight bytes of one word a cell, so one look-up and one
-addition serve eight rows; a byte holds counts up to 255, so longer lists are counted in parts.
+The gather form looks bits of one row up in its packed words, and keeps eight rows of a larger batch in the
+eight bytes of one word a cell, so one look-up and one addition serve eight rows; a byte holds counts up to
+255, so longer lists are counted in parts.
 """
 
 import numpy as np
@@ -35,37 +36,66 @@ def _byte_lanes(words: Words, n: int, table: NDArray[np.uint64]) -> None:
 
 
 @jit
-def _bytes_of(words: Words, n: int, table: NDArray[np.uint8]) -> None:
-    table[0] = np.uint8(0)
-    for i in range(n):
-        table[i + 1] = (words[i >> 5] >> np.uint32(i & 31)) & np.uint32(1)
+def _bit(words: Words, cell: np.int32) -> np.uint64:
+    """One cell's bit; the first word belongs to absent synapses, and unsigned places need no test of sign."""
+    i = np.uint32(cell + 32)
+    return np.uint64((words[i >> np.uint32(5)] >> (i & np.uint32(31))) & np.uint32(1))
 
 
 @jit
-def _sum_of(table: NDArray[np.unsignedinteger], cells: Counts, first: int, last: int) -> np.uint64:
-    """Sum of the table over cells[first:last]; unsigned places spare the test for a negative index."""
-    a, b, c, d = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
-    i, end = np.uint64(first), np.uint64(last)
-    # Four sums at a time: the look-ups of one do not wait for another's.
-    while i + np.uint64(4) <= end:
-        a += table[np.uint64(cells[i] + 1)]
-        b += table[np.uint64(cells[i + np.uint64(1)] + 1)]
-        c += table[np.uint64(cells[i + np.uint64(2)] + 1)]
-        d += table[np.uint64(cells[i + np.uint64(3)] + 1)]
-        i += np.uint64(4)
-    while i < end:
-        a += table[np.uint64(cells[i] + 1)]
-        i += np.uint64(1)
-    return a + b + c + d
+def _lane(table: NDArray[np.uint64], cell: np.int32) -> np.uint64:
+    counts: np.uint64 = table[np.uint64(cell + 1)]
+    return counts
+
+
+@jit
+def _count_one(words: Words, cells: Counts, n_slots: int, first: int, last: int, out: Counts) -> None:
+    """Overlaps of segments first..last; four sums, so that no look-up waits for another's."""
+    eights = n_slots - n_slots % 8
+    for s in range(first, last):
+        a, b, c, d = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+        start = s * n_slots
+        for j in range(0, eights, 8):
+            q = np.uint64(start + j)
+            a += _bit(words, cells[q]) + _bit(words, cells[q + np.uint64(4)])
+            b += _bit(words, cells[q + np.uint64(1)]) + _bit(words, cells[q + np.uint64(5)])
+            c += _bit(words, cells[q + np.uint64(2)]) + _bit(words, cells[q + np.uint64(6)])
+            d += _bit(words, cells[q + np.uint64(3)]) + _bit(words, cells[q + np.uint64(7)])
+        for j in range(eights, n_slots):
+            a += _bit(words, cells[start + j])
+        out[s] = a + b + c + d
+
+
+@jit
+def _count_eight(
+    table: NDArray[np.uint64], cells: Counts, n_slots: int, first: int, last: int, out: Counts
+) -> None:
+    """Overlaps of segments first..last with up to eight rows."""
+    for s in range(first, last):
+        for part in range(0, n_slots, _PART):
+            a, b, c, d = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+            start, stop = s * n_slots + part, s * n_slots + min(n_slots, part + _PART)
+            fours = stop - (stop - start) % 4
+            for j in range(start, fours, 4):
+                q = np.uint64(j)
+                a += _lane(table, cells[q])
+                b += _lane(table, cells[q + np.uint64(1)])
+                c += _lane(table, cells[q + np.uint64(2)])
+                d += _lane(table, cells[q + np.uint64(3)])
+            for j in range(fours, stop):
+                a += _lane(table, cells[j])
+            total = a + b + c + d
+            for r in range(out.shape[0]):
+                count = np.int32((total >> np.uint64(8 * r)) & _BYTE)
+                out[r, s] = count if part == 0 else out[r, s] + count
 
 
 @parallel_jit
-def _gather_one(table: NDArray[np.uint8], synapses: Counts, out: Counts) -> None:
+def _gather_one(words: Words, synapses: Counts, out: Counts) -> None:
     n_segments, n_slots = synapses.shape
     cells = synapses.reshape(-1)
     for block in prange((n_segments + _BLOCK - 1) // _BLOCK):
-        for s in range(block * _BLOCK, min(n_segments, (block + 1) * _BLOCK)):
-            out[s] = _sum_of(table, cells, s * n_slots, (s + 1) * n_slots)
+        _count_one(words, cells, n_slots, block * _BLOCK, min(n_segments, (block + 1) * _BLOCK), out)
 
 
 @parallel_jit
@@ -73,15 +103,7 @@ def _gather_eight(table: NDArray[np.uint64], synapses: Counts, out: Counts) -> N
     n_segments, n_slots = synapses.shape
     cells = synapses.reshape(-1)
     for block in prange((n_segments + _BLOCK - 1) // _BLOCK):
-        for s in range(block * _BLOCK, min(n_segments, (block + 1) * _BLOCK)):
-            start = s * n_slots
-            total = _sum_of(table, cells, start, start + min(n_slots, _PART))
-            for r in range(out.shape[0]):
-                out[r, s] = np.int32((total >> np.uint64(8 * r)) & _BYTE)
-            for first in range(_PART, n_slots, _PART):
-                total = _sum_of(table, cells, start + first, start + min(n_slots, first + _PART))
-                for r in range(out.shape[0]):
-                    out[r, s] += np.int32((total >> np.uint64(8 * r)) & _BYTE)
+        _count_eight(table, cells, n_slots, block * _BLOCK, min(n_segments, (block + 1) * _BLOCK), out)
 
 
 @parallel_jit
@@ -129,9 +151,7 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
     out, words, synapses = _new_output(bits, index), _words(bits), index.synapses.numpy()
     result = out.numpy()
     if len(words) == 1:
-        table = np.empty(bits.n + 1, np.uint8)
-        _bytes_of(words[0], bits.n, table)
-        _gather_one(table, synapses, result[0])
+        _gather_one(np.concatenate([np.zeros(1, np.uint32), words[0]]), synapses, result[0])
         return out
     lanes = np.empty(bits.n + 1, np.uint64)
     for first in range(0, len(words), ROWS):

@@ -4,7 +4,7 @@ Time of each form is the sum of its accesses times a measured time an access, in
 
 * gather: ``ceil(B / 8) S L`` look-ups (on one row, its own constant);
 * mask: ``B S ceil(n / 32)`` words;
-* event: ``B S`` counters cleared, and one addition for each listener of each active cell.
+* event: ``B S`` counters cleared, ``B n`` cells visited, one addition for each listener of an active cell.
 
 ``benchmarks/dendrite_kernels.py`` measures the constants and checks the choice they lead to.
 """
@@ -27,13 +27,14 @@ class Costs:
     gather_eight: float
     mask: float
     clear: float
+    visit: float
     event: float
 
 
 #: One core of a server processor (2026), and an H100.
 COSTS = {
-    "cpu": Costs(gather_one=0.35, gather_eight=0.45, mask=0.15, clear=0.1, event=1.0),
-    "cuda": Costs(gather_one=0.0015, gather_eight=0.002, mask=0.0015, clear=0.002, event=0.01),
+    "cpu": Costs(gather_one=0.34, gather_eight=0.8, mask=0.12, clear=0.15, visit=0.3, event=1.0),
+    "cuda": Costs(gather_one=0.0018, gather_eight=0.0021, mask=0.0009, clear=0.0015, visit=0.69, event=0.04),
 }
 
 
@@ -57,7 +58,7 @@ def quickest_form(
     times: dict[Form, float] = {
         "gather": gather,
         "mask": costs.mask * n_rows * n_segments * -(-n // 32),
-        "event": costs.clear * n_rows * n_segments + costs.event * n_additions,
+        "event": n_rows * (costs.clear * n_segments + costs.visit * n) + costs.event * n_additions,
     }
     return min(times, key=lambda form: times[form])
 

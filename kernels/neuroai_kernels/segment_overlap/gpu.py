@@ -20,8 +20,8 @@ __all__ = ["overlap_event", "overlap_gather", "overlap_mask", "respond_gather"]
 
 ROWS = 8
 # Synapse look-ups of one program: enough loads in flight without running out of registers.
-_TILE = 8192
-_WARPS = 8
+_TILE = 4096
+_WARPS = 4
 _LONGEST_LIST = 255
 
 

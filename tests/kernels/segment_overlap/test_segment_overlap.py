@@ -1,6 +1,7 @@
 """Three forms, three implementations, one answer."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -85,6 +86,16 @@ def test_dispatch_by_cost():
         assert quickest_form(device, 1, 65_536, 10**6, 32, 1e3) == "event"
         assert quickest_form(device, 1, 65_536, 10**6, 32, float("inf")) == "gather"
         assert quickest_form(device, 1, 32, 10**6, 255, float("inf")) == "mask"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_choice_against_measured_times(device, repository):
+    measured = json.loads(
+        (repository / "benchmarks" / "results" / f"dendrite_kernels_{device}.json").read_text()
+    )
+    for row in measured["forms"]:
+        sizes = (row["rows"], row["n"], row["segments"], row["slots"], row["additions"])
+        assert row["ms"][quickest_form(device, *sizes)] < 1.5 * min(row["ms"].values())
 
 
 def test_packing_round_trip():
