@@ -3,8 +3,14 @@
 from neuroai.geometry.cka import cka as cka
 from neuroai.geometry.cka import kernel_cka as kernel_cka
 from neuroai.geometry.cka import minibatch_cka as minibatch_cka
+from neuroai.geometry.communities import block_model as block_model
+from neuroai.geometry.communities import louvain as louvain
+from neuroai.geometry.communities import modularity as modularity
 from neuroai.geometry.compare import compare as compare
 from neuroai.geometry.compare import noise_ceiling as noise_ceiling
+from neuroai.geometry.connectome import affinities as affinities
+from neuroai.geometry.connectome import factor_match as factor_match
+from neuroai.geometry.connectome import factorise as factorise
 from neuroai.geometry.energy import energy_distance as energy_distance
 from neuroai.geometry.energy import energy_shape_distance as energy_shape_distance
 from neuroai.geometry.pairwise import pairwise_distances as pairwise_distances
