@@ -46,9 +46,10 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Mean of the folds' scores, or (r2 only) one score from squared errors summed over folds.
     fit_intercept : bool, default True
         Centre features and targets with the means of the training samples, in every fold.
-    memory : str or int, default "256MiB"
-        Working set above features, targets and coefficients. Fold decompositions
-        (about ``cv * n_features²`` numbers) count first; what they leave holds a block of targets.
+    memory : str, int or None, default None
+        Working set above features, targets and coefficients, "1GiB" say. Fold decompositions (about
+        ``(2 cv + 5) r²`` numbers, ``r = min(n_features, n_samples)``) count first; what they leave holds a
+        block of targets. None is 256 MiB, or what the decompositions and 64 targets need if that is more.
 
     Attributes
     ----------
@@ -102,7 +103,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         scoring: Score = "r2",
         pooling: Pooling = "folds",
         fit_intercept: bool = True,
-        memory: int | str = "256MiB",
+        memory: int | str | None = None,
     ) -> None:
         self.alphas = alphas
         self.cv = cv
@@ -134,6 +135,8 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         ------
         ValueError
             Bad options, shapes that do not fit, NaN or infinity.
+        MemoryBudgetError
+            If ``memory`` cannot hold the decompositions and a block of 64 targets; says what can.
         """
         x, targets, single = self._validate(X, y)
         alphas = self._grid()
@@ -146,7 +149,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
             len(alphas),
             found_folds,
             x.element_size(),
-            parse_memory(self.memory),
+            None if self.memory is None else parse_memory(self.memory),
         )
         like = x.new_empty(0)
         mean = x.mean(0) if self.fit_intercept else None

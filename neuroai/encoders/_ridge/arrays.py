@@ -5,6 +5,7 @@ tensor shares its memory with a numpy array, and products go through numpy's BLA
 runs at full vector width on every x86 vendor, torch's own library does not.
 """
 
+import mmap
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,6 +56,10 @@ def eigh(gram: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(found).clamp_(min=0), torch.from_numpy(np.ascontiguousarray(basis))
 
 
+#: Rows of a memmap that are read before its pages are given back.
+MAPPED_ROWS = 32
+
+
 class Lazy(Protocol):
     """What is read in blocks: a numpy memmap, an h5py dataset, a lazily backed xarray, a tensor."""
 
@@ -89,7 +94,7 @@ def read_block(targets: Lazy, start: int, stop: int, like: Tensor) -> Tensor:
     DataError
         If a value is NaN or infinite; names the first such target.
     """
-    block = targets[:, start:stop]
+    block = _copy_mapped(targets, start, stop) if isinstance(targets, np.memmap) else targets[:, start:stop]
     if not isinstance(block, Tensor):
         block = np.asarray(block)
         if block.dtype.kind not in "fiub":
@@ -98,6 +103,26 @@ def read_block(targets: Lazy, start: int, stop: int, like: Tensor) -> Tensor:
     block = block.to(device=like.device, dtype=like.dtype)
     if not bool(torch.isfinite(block.sum())):
         _name_the_bad_target(block, start)
+    return block
+
+
+def _copy_mapped(targets: Any, start: int, stop: int) -> Any:
+    """Copy columns of a memmap, giving its pages back on the way.
+
+    Pages of a file stay in the process until the system is short of memory: columns read from a row-major
+    file would pull in all of it. A copy-on-write map (mode "c") must keep its pages: they may be changed.
+    """
+    held = targets.base
+    while held is not None and not isinstance(held, mmap.mmap):
+        held = held.base
+    if targets.mode == "c" or not hasattr(held, "madvise"):
+        held = None
+    block = np.empty((targets.shape[0], stop - start), targets.dtype)
+    for first in range(0, len(block), MAPPED_ROWS):
+        rows_read = slice(first, first + MAPPED_ROWS)
+        block[rows_read] = targets[rows_read, start:stop]
+        if held is not None:
+            held.madvise(mmap.MADV_DONTNEED)
     return block
 
 

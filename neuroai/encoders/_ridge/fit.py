@@ -21,7 +21,7 @@ from neuroai.encoders._ridge.paths import (
     primal_coordinates,
     primal_paths,
 )
-from neuroai.encoders._ridge.plan import Plan
+from neuroai.encoders._ridge.plan import Plan, plan_fit
 from neuroai.encoders._ridge.refit import is_ill_conditioned, refit, to_columns
 from neuroai.encoders._ridge.select import Remainder, choose_nodes, remainder_model, select
 
@@ -88,7 +88,9 @@ def fit(design: Design, targets: Lazy, task: Task, plan: Plan, progress: Progres
         like = design.like.double()
         mean = None if design.mean is None else design.x.mean(0, dtype=torch.float64)
         task = replace(task, alphas=task.alphas.double())
-        plan = replace(plan, block=max(1, plan.block // 2))
+        del total
+        size, v = design.x.shape, int(targets.shape[1])
+        plan = plan_fit(size[0], size[1], v, len(task.alphas), task.folds, like.element_size(), plan.memory)
         return _cast(fit(Design(design.x, mean, like), targets, task, plan, progress), design.like)
     search = _Search(design, task, plan, total)
     return _pass(design, targets, task, plan, search, progress)

@@ -11,6 +11,7 @@ so that both forms share all that follows. With an intercept, X and y are centre
 means of T, as rank-one corrections to globally centred moments.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,14 @@ from torch import Tensor
 
 from neuroai.encoders._ridge.arrays import eigh, matmul, rows
 from neuroai.encoders._ridge.folds import Fold, is_partition
+
+#: Features a block in which kernels are summed.
+BLOCK = 4096
+
+
+def chunk_rows(n_features: int) -> int:
+    """Rows that are centred or converted at a time: 4 million numbers, but at least 512 rows."""
+    return max(512, 2**22 // n_features)
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,26 @@ class Design:
     def rows(self, index: Tensor | slice) -> Tensor:
         """Globally centred rows in the working dtype (a view if that changes nothing)."""
         return rows(self.x, index, self.mean, self.like)
+
+    def chunks(self, index: Tensor | slice) -> Iterator[tuple[Tensor, Tensor | slice]]:
+        """Globally centred rows with their index, as many at a time as may be copied."""
+        stop = self.x.shape[0] if isinstance(index, slice) else len(index)
+        taken = range(stop)[index] if isinstance(index, slice) else range(stop)
+        copied = self.mean is not None or self.x.dtype != self.like.dtype or not isinstance(index, slice)
+        size = chunk_rows(self.x.shape[1]) if copied else max(len(taken), 1)
+        for first in range(0, len(taken), size):
+            some = taken[first : first + size]
+            part = slice(some[0], some[-1] + 1)
+            at = part if isinstance(index, slice) else index[part]
+            yield self.rows(at), at
+
+    def mean_of(self, index: Tensor | slice) -> Tensor:
+        """Mean of globally centred rows, (n_features,)."""
+        total, count = self.like.new_zeros(self.x.shape[1]), 0
+        for x, _ in self.chunks(index):
+            total += x.sum(0)
+            count += len(x)
+        return total / count
 
 
 @dataclass(frozen=True)
@@ -72,8 +101,7 @@ class FoldPath:
 
 def gram(design: Design, index: Tensor | slice) -> Tensor:
     """``X' X`` over the given rows, (n_features, n_features)."""
-    x = design.rows(index)
-    return matmul(x.T, x)
+    return _sum(matmul(x.T, x) for x, _ in design.chunks(index))
 
 
 def primal_paths(design: Design, folds: list[Fold], total: Tensor) -> list[FoldPath]:
@@ -98,7 +126,7 @@ def primal_paths(design: Design, folds: list[Fold], total: Tensor) -> list[FoldP
             torch.sub(total, moment, out=moment)
         shift = None
         if design.mean is not None:
-            shift = design.rows(fold.train).mean(0)
+            shift = design.mean_of(fold.train)
             moment.addr_(shift, shift, alpha=-float(fold.n_train))
         s, basis = eigh(moment)
         held_out = design.rows(fold.test)
@@ -108,32 +136,28 @@ def primal_paths(design: Design, folds: list[Fold], total: Tensor) -> list[FoldP
     return paths
 
 
-def _sum(parts: list[Tensor]) -> Tensor:
-    total = parts[0].clone()
-    for part in parts[1:]:
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    """Sum into the first, which is overwritten."""
+    parts = iter(parts)
+    total = next(parts)
+    for part in parts:
         total += part
     return total
 
 
-def kernel(design: Design, other: Tensor | None = None, block: int = 4096) -> Tensor:
+def kernel(design: Design) -> Tensor:
     """Linear kernel ``X X'`` of centred features, (n, n), summed over blocks of features.
 
     Parameters
     ----------
     design : Design
-    other : Tensor (m, n_features), optional
-        Left factor (centred alike); the design itself by default.
-    block : int
-        Features a block: bounds the working memory at ``n * block`` numbers.
     """
-    left = design.x if other is None else other
-    total = design.like.new_zeros((left.shape[0], design.x.shape[0]))
-    for start in range(0, design.x.shape[1], block):
-        columns = slice(start, start + block)
+    total = design.like.new_zeros((design.x.shape[0], design.x.shape[0]))
+    for start in range(0, design.x.shape[1], BLOCK):
+        columns = slice(start, start + BLOCK)
         mean = None if design.mean is None else design.mean[columns]
-        b = rows(design.x[:, columns], slice(None), mean, design.like)
-        a = b if other is None else rows(other[:, columns], slice(None), mean, design.like)
-        total += matmul(a, b.T)
+        x = rows(design.x[:, columns], slice(None), mean, design.like)
+        total += matmul(x, x.T)
     return total
 
 
@@ -187,7 +211,7 @@ def primal_coordinates(
     """
     parts = [_moment(design, y, path.fold.train if path.direct else path.fold.removed) for path in paths]
     if is_partition([path.fold for path in paths], y.shape[0]) and not any(path.direct for path in paths):
-        total = _sum(parts)
+        total = _sum([parts[0].clone(), *parts[1:]])
     else:
         total = _moment(design, y, slice(0, y.shape[0]))
     for number, (path, mean) in enumerate(zip(paths, means, strict=True)):
@@ -201,7 +225,7 @@ def primal_coordinates(
 
 
 def _moment(design: Design, y: Tensor, index: Tensor | slice) -> Tensor:
-    return matmul(y[index].T, design.rows(index))
+    return _sum(matmul(y[at].T, x) for x, at in design.chunks(index))
 
 
 def dual_coordinates(paths: list[FoldPath], y: Tensor, means: list[Tensor | None]) -> list[Tensor]:

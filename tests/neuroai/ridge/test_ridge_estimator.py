@@ -1,5 +1,6 @@
 """The ridge estimator as users meet it: inputs, memory, edge cases, scikit-learn's checks."""
 
+import re
 from pathlib import Path
 
 import h5py
@@ -13,7 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from neuroai.encoders._ridge.plan import parse_memory
 from neuroai.encoders.ridge import RidgeCV
-from neuroai.errors import DataError, ShapeError
+from neuroai.errors import DataError, MemoryBudgetError, ShapeError
 
 ALPHAS = np.logspace(-1, 5, 12)
 
@@ -33,6 +34,15 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
+def least_memory(x: np.ndarray, y: np.ndarray) -> int:
+    """The smallest budget that is accepted, in bytes, as the refusal of a smaller one states it."""
+    with pytest.raises(MemoryBudgetError, match="MiB above the data") as refused:
+        RidgeCV(ALPHAS, memory="1KiB").fit(x, y)
+    needed = re.search(r"needs ([\d.]+) MiB", str(refused.value))
+    assert needed is not None
+    return int(float(needed[1]) * 1.001 * 2**20)
+
+
 def test_numpy_torch_h5py_memmap_xarray_give_the_same(data, tmp_path: Path) -> None:
     x, y = data
     expected = RidgeCV(ALPHAS).fit(x, y)
@@ -45,7 +55,7 @@ def test_numpy_torch_h5py_memmap_xarray_give_the_same(data, tmp_path: Path) -> N
             xr.DataArray(y, dims=("sample", "target")),
             torch.from_numpy(y),
         ):
-            model = RidgeCV(ALPHAS, memory="64KiB").fit(x, targets)
+            model = RidgeCV(ALPHAS, memory=least_memory(x, y)).fit(x, targets)
             assert isinstance(model.coef_, np.ndarray)
             np.testing.assert_array_equal(model.alpha_, expected.alpha_)
             np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-6)
@@ -67,7 +77,7 @@ def test_batching_changes_nothing(p: int) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((90, p))
     y = x[:, :5] @ rng.standard_normal((5, 300)) + 3 * rng.standard_normal((90, 300))
-    small, large = (RidgeCV(ALPHAS, memory=m).fit(x, y) for m in ("1KiB", "1GiB"))
+    small, large = (RidgeCV(ALPHAS, memory=m).fit(x, y) for m in (least_memory(x, y), "1GiB"))
     np.testing.assert_array_equal(small.alpha_, large.alpha_)
     np.testing.assert_allclose(small.coef_, large.coef_, rtol=0, atol=1e-6 * abs(large.coef_).max())
     np.testing.assert_allclose(small.cv_scores_, large.cv_scores_, atol=1e-10)
@@ -127,7 +137,7 @@ def test_dual_never_forms_coefficients_unasked() -> None:
 def test_progress_reports_every_block(data) -> None:
     x, y = data
     seen: list[tuple[str, int, int]] = []
-    RidgeCV(ALPHAS, memory="1KiB").fit(x, y, progress=lambda *a: seen.append(a))
+    RidgeCV(ALPHAS, memory=least_memory(x, y)).fit(x, y, progress=lambda *a: seen.append(a))
     assert seen == [("ridge", 64, 200), ("ridge", 128, 200), ("ridge", 192, 200), ("ridge", 200, 200)]
 
 
@@ -157,7 +167,7 @@ def test_bad_arrays_are_named(data, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "y.h5", "w") as file:
         file["y"] = y
         with pytest.raises(DataError, match="target 131"):
-            RidgeCV(ALPHAS, memory="1KiB").fit(x, file["y"])
+            RidgeCV(ALPHAS, memory=least_memory(x, data[1])).fit(x, file["y"])
     with pytest.raises(ShapeError, match="80 samples"):
         RidgeCV(ALPHAS).fit(torch.from_numpy(x), torch.zeros(79, 3))
     with pytest.raises(ValueError, match="NaN"):
