@@ -1,6 +1,6 @@
 """Sparse distributed representations read by active dendrites: theory, populations, sequence memory, layers.
 
-Parts are imported when first used: ``neuroai.dendrites.theory`` needs no torch.
+Parts are imported when first used.
 """
 
 from importlib import import_module
