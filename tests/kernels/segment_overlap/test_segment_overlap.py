@@ -52,6 +52,13 @@ def test_all_agree_with_a_dense_product(shape, form, implementation):
     assert torch.equal(overlap.long(), expected)
 
 
+@pytest.mark.parametrize("slots", [3, 8, 21])
+def test_one_row_of_many_cells(slots):
+    """Too many for a table of bytes: bits are looked up in the packed words."""
+    x, synapses, expected = problem(1, 17_000, 9, slots)
+    assert torch.equal(segment_overlap(x, synapses, implementation="cpu").long(), expected)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_full_and_empty(form, implementation):
     x, synapses, _ = problem(2, 300, 6, 290)
