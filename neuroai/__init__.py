@@ -18,6 +18,7 @@ from neuroai._version import __version__ as __version__
 _PARTS = (
     "cli",
     "datasets",
+    "dendrites",
     "encoders",
     "errors",
     "geometry",
@@ -37,7 +38,7 @@ _COMMANDS = {
     "doctor": "neuroai.runs.doctor",
 }
 
-__all__ = ["__version__", *_PARTS, *_COMMANDS]  # noqa: PLE0604
+__all__ = ["__version__", *_PARTS, *_COMMANDS]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ class _Select(torch.autograd.Function):
         return best
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         contexts, segments, winner = ctx.saved_tensors
         grad_contexts = torch.zeros_like(contexts) if ctx.needs_input_grad[0] else None
