@@ -73,18 +73,20 @@ def memory_case(n_columns: int, per_column: int, active: int, n: int) -> dict[st
 def high_order_case(bounded: bool) -> dict[str, Any]:
     settings = high_order_settings() if bounded else high_order_settings(max_segments=2**20)
     memory = SequenceMemory(**settings)
-    precision, cost = [], []
-    start = time.process_time()
-    for index, columns in enumerate(high_order_stream(6000)):
+    precision, cost, touched = [], [], []
+    for columns in high_order_stream(6000):
+        start = time.process_time()
         precision.append(memory.step(columns).precision)
-        if index % 500 == 499:
-            cost.append((time.process_time() - start) / 500 * 1e3)
-            start = time.process_time()
-    curve = accuracy_curve(np.array(precision))
+        cost.append((time.process_time() - start) * 1e3)
+        touched.append(int(memory.store.arrays.counters[3]))
+    windows = np.reshape(cost, (12, 500))
+    medians = np.median(windows, axis=1)
     return {
-        "milliseconds_by_window": cost,
-        "accuracy_by_window": curve.round(3).tolist(),
-        "growth_from_1000_to_6000": cost[11] / cost[1],
+        "milliseconds_by_window": windows.mean(1).round(4).tolist(),
+        "median_milliseconds_by_window": medians.round(4).tolist(),
+        "segments_touched_by_window": np.reshape(touched, (12, 500)).mean(1).tolist(),
+        "accuracy_by_window": accuracy_curve(np.array(precision)).round(3).tolist(),
+        "growth_of_the_median_from_1000_to_6000": medians[11] / medians[1],
         "segments": memory.n_segments,
         "synapses": memory.n_synapses,
     }

@@ -35,7 +35,7 @@ def high_order_settings(cells_per_column: int = 32, **changes: object) -> dict[s
         "max_new_synapses": 40,
         "max_synapses": 64,
         "punishment": 0.01,
-        "max_segments": 2**14,
+        "max_segments": 2**13,
     }
     return settings | changes
 
