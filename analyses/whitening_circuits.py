@@ -130,7 +130,7 @@ figure.savefig(options.figures / "whitening_frames.png", dpi=110)
 # in the last 1000 samples of each context; "re-adapt": samples until the error is below 0.3 after a switch.
 #
 # The adaptive step is a rule about *when* to learn and serves any estimator. Given it, a moving covariance
-# with its matrix root does as well as the gain circuit. What the circuit has over it is locality, not accuracy.
+# with its root does as well as the gain circuit. What the circuit has over it is locality, not accuracy.
 
 # %%
 METHODS = {
@@ -236,8 +236,8 @@ figure.savefig(options.figures / "whitening_local.png", dpi=110)
 # ## Fast gains, slow synapses
 #
 # Contexts are places in two photographs: a random walk over 5 x 5 patches, covariance scaled to spectral
-# radius 10, with sensor noise a hundredth of that. 25 interneurons; best gains in each context. Learned synapses are
-# compared with the cosine basis on contexts that were not learned from.
+# radius 10, with sensor noise a hundredth of that. 25 interneurons; best gains in each context. Learned synapses
+# are compared with the cosine basis on contexts that were not learned from.
 
 
 # %%
@@ -303,5 +303,5 @@ error_curves(
 figure.savefig(options.figures / "whitening_timescales.png", dpi=110)
 
 # %%
-if not options.small:
-    options.results.write_text(json.dumps(results, indent=1) + "\n")
+results["small"] = options.small
+options.results.write_text(json.dumps(results, indent=1) + "\n")

@@ -4,6 +4,9 @@
 1e-4 (the published preparation); other crops, from the other half of each photograph, are held out.
 The 156,616 columns of the frame are never formed: dense they would take 5.1 GB.
 
+Peak memory counts the whole process, torch included (219 MiB). glibc keeps freed blocks of a few MiB unless
+told otherwise; with MALLOC_MMAP_THRESHOLD_=1000000 in the environment the peak is what is really held.
+
     python benchmarks/whitening_local.py [--device cuda] [--dtype float64] [--output RESULT.json]
 """
 

@@ -60,7 +60,7 @@ def covariance_ellipses(
     ax.set_aspect("equal")
     ax.set_xlim(-1.1 * reach, 1.1 * reach)
     ax.set_ylim(-1.1 * reach, 1.1 * reach)
-    legend(ax, loc="upper left")
+    legend(ax, loc="best")
     return describe(ax, title=title, x="neuron 1", y="neuron 2")
 
 
