@@ -4,7 +4,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from neuroai.plotting.style import BLUE, INK, MUTED, ORANGE, describe, grid, legend, new_axes, note
+from neuroai.plotting.style import (
+    BLUE,
+    INK,
+    MOST_SHAPES,
+    MUTED,
+    ORANGE,
+    describe,
+    grid,
+    legend,
+    new_axes,
+    note,
+)
 
 
 def score_histogram(
@@ -119,7 +130,7 @@ def ceiling_scatter(r2: ArrayLike, ceiling: ArrayLike, *, title: str = "", ax: A
     high = float(max(x[both].max(), y[both].max(), 0.05)) * 1.05
     ax.plot([0, high], [0, high], color=INK, linewidth=0.8, linestyle="--", label="ceiling")
     ax.plot([0, high], [0, high / 2], color=MUTED, linewidth=0.8, linestyle=":", label="half of it")
-    many = both.sum() > 2000
+    many = int(both.sum()) > MOST_SHAPES
     ax.scatter(x[both], y[both], s=8 if many else 18, color=BLUE, alpha=0.6, linewidths=0, rasterized=many)
     ax.set_xlim(0, high)
     ax.set_ylim(min(0.0, float(y[both].min())), high)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from neuroai.plotting.style import (
     BLUE,
     GRID,
+    MOST_SHAPES,
     MUTED,
     ORANGE,
     SEQUENTIAL,
@@ -122,7 +123,9 @@ def position_map(
     across, up = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     defined = np.isfinite(data)
     size = float(np.clip(6000 / max(data.size, 1), 4, 60))
-    ax.scatter(across[~defined], up[~defined], s=size, facecolors="none", edgecolors=MUTED, linewidths=0.7)
+    many = data.size > MOST_SHAPES
+    hollow = ax.scatter(across[~defined], up[~defined], s=size, facecolors="none", edgecolors=MUTED)
+    hollow.set(linewidth=0.7, rasterized=many)
     top = max(float(data[defined].max()), 1e-3) if defined.any() else 1.0
     points = ax.scatter(
         across[defined],
@@ -133,7 +136,7 @@ def position_map(
         vmin=0,
         vmax=top,
         linewidths=0,
-        rasterized=data.size > 2000,
+        rasterized=many,
     )
     ax.set_aspect("equal")
     describe(ax, title=title, x="x", y="y")
@@ -179,15 +182,14 @@ def target_bars(
     order = np.argsort(-np.where(np.isfinite(data), data, -np.inf), kind="stable")
     places = np.arange(data.size)
     heights = np.nan_to_num(data[order])
+    many = data.size > MOST_SHAPES
     if data.size > 400:
-        ax.fill_between(places, heights, step="mid", color=BLUE, linewidth=0)
+        ax.fill_between(places, heights, step="mid", color=BLUE, linewidth=0, rasterized=many)
     else:
         ax.bar(places, heights, width=0.85, color=BLUE)
     if ceiling is not None:
         dots = np.asarray(ceiling, dtype=np.float64)[order]
-        ax.plot(
-            places, dots, ".", color=ORANGE, markersize=4, label="noise ceiling", rasterized=data.size > 2000
-        )
+        ax.plot(places, dots, ".", color=ORANGE, markersize=4, label="noise ceiling", rasterized=many)
         legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
     if names is not None and data.size <= 40:
         name_ticks(ax, [names[index] for index in order], rotate=True)

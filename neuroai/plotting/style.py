@@ -22,6 +22,9 @@ PALETTE = (BLUE, ORANGE, GREEN, VERMILION, SKY, PINK)
 #: Sequential and diverging maps that keep their order in grey and for colour-blind readers.
 SEQUENTIAL, DIVERGING = "viridis", "PuOr_r"
 
+#: More shapes than this are drawn as pixels inside the SVG: a page must open, and stay under its limit.
+MOST_SHAPES = 2000
+
 _LONGEST = 32
 
 

@@ -93,3 +93,15 @@ def test_no_figure_survives_in_pyplot_and_import_is_lazy() -> None:
         "p.score_histogram([0.1, 0.2]); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_figures_of_many_targets_stay_small() -> None:
+    r = RNG.random(50_000)
+    half = np.where(r > 0.5, np.nan, r)
+    names = [str(index) for index in range(r.size)]
+    for axes in (
+        plotting.target_bars(half, names=names, ceiling=r),
+        plotting.position_map(half, r, r[::-1]),
+        plotting.ceiling_scatter(half, r),
+    ):
+        assert len(plotting.to_svg(axes.get_figure())) < 400_000  # type: ignore[arg-type]
