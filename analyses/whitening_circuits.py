@@ -236,8 +236,8 @@ figure.savefig(options.figures / "whitening_local.png", dpi=110)
 # ## Fast gains, slow synapses
 #
 # Contexts are places in two photographs: a random walk over 5 x 5 patches, covariance scaled to spectral
-# radius 10, with sensor noise a hundredth of that. 25 interneurons; best gains in each context. Learned synapses
-# are compared with the cosine basis on contexts that were not learned from.
+# radius 10, with sensor noise a hundredth of that. 25 interneurons; best gains in each context. Learned
+# synapses are compared with the cosine basis on contexts that were not learned from.
 
 
 # %%
