@@ -23,7 +23,8 @@
 # correlations close to the floor and gains one to two points of accuracy, no more than scaling each neuron
 # does after learning and on V4. Whitening with the plain sample covariance (gains and ZCA alike: with exact
 # gains they are the same map) does not pay with a few hundred samples: on V4 it adds held-out correlations
-# and costs three points. The discriminant on raw responses is never beaten.
+# and costs three points. The discriminant on raw responses stays ahead on motor cortex; on V4 scaling each
+# neuron does as well as it (0.742 and 0.738).
 
 # %% Settings
 import argparse
