@@ -35,7 +35,7 @@ parser = argparse.ArgumentParser(description="Compare models with EVC and IT on 
 parser.add_argument("--small", action="store_true", help="pixels alone, 100 draws")
 parser.add_argument("--figure", type=Path, help="where to draw (default: figures/ beside this script)")
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
-MODELS = ["pixels", *(f"efficientnet-lite0:{block}" for block in (2, 6, 10, 14))]
+MODELS = ["pixels@64", *(f"efficientnet-lite0@224:{block}" for block in (2, 6, 10, 14))]
 if options.small:
     MODELS = MODELS[:1]
 elif options.figure is None:
