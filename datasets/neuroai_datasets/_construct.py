@@ -135,7 +135,7 @@ def _refuse(scan: Scan, name: str, n_targets: int) -> None:
         "targets; first "
         f"target {int(np.flatnonzero(scan.bad_targets)[0])}, first sample {scan.first[0]} (target "
         f"{scan.first[1]}). "
-        "nan_policy='mask' drops those targets"
+        "nan_policy = 'mask' (in recording.toml, or given to Recording.from_arrays) drops those targets"
     )
 
 
@@ -147,6 +147,7 @@ def _without_bad(tree: xr.DataTree, scan: Scan, n_targets: int, name: str) -> xr
     shown = ", ".join(str(b) for b in bad[:5]) + (", ..." if len(bad) > 5 else "")
     note = f"nan_policy='mask': dropped {len(bad)} of {n_targets} targets with NaN or Inf ({shown})"
     kept.attrs["repairs"] = [*kept.attrs["repairs"], note]
+    kept.attrs["n_masked"] = len(bad)
     kept["responses"]["responses"].attrs["n_constant"] = int(scan.constant.sum())
     return kept
 

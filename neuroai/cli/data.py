@@ -9,7 +9,7 @@ from typer import Argument, Option
 data = typer.Typer(help="List, describe, fetch, check and convert recordings.", no_args_is_help=True)
 
 _FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
-_Name = Annotated[str, Argument(help="Name in the catalogue.")]
+_Name = Annotated[str, Argument(help="Name in the catalogue, or a path.")]
 
 
 @data.command("list")
@@ -31,10 +31,17 @@ def list_(as_json: Annotated[bool, Option("--json", help="Print one JSON array."
 
 @data.command()
 def info(name: _Name) -> None:
-    """Describe a data set: citation, licence, size, selections, known defects, how to get it."""
-    from neuroai_datasets.catalogue import info as describe
-    from neuroai_datasets.catalogue import locate
+    """Describe a data set: citation, licence, size, selections, known defects, how to get it.
 
+    Of a path: what the recording there holds.
+    """
+    from neuroai_datasets.catalogue import info as describe
+    from neuroai_datasets.catalogue import list_datasets, locate
+    from neuroai_datasets.loading import load
+
+    if name not in {entry.name for entry in list_datasets()} and Path(name).exists():
+        print(load(name))
+        return
     card = describe(name)
     lines = {
         "title": card.title,
@@ -56,7 +63,7 @@ def info(name: _Name) -> None:
 
 @data.command()
 def fetch(
-    name: _Name,
+    name: Annotated[str, Argument(help="Name in the catalogue.")],
     accept_licence: Annotated[
         str | None, Option(help="Name of the licence, to accept it without being asked.")
     ] = None,
@@ -72,7 +79,7 @@ def fetch(
 
 @data.command()
 def verify(name: _Name) -> None:
-    """Check every file of a data set against the catalogue."""
+    """Check every file of a data set against the catalogue, or a recording of your own."""
     from neuroai.errors import DamagedFileError
     from neuroai.runs.console import for_stream
     from neuroai_datasets.catalogue import verify as check
@@ -81,7 +88,7 @@ def verify(name: _Name) -> None:
         found = check(name, progress=progress)
     print(found)
     if not found.ok:
-        raise DamagedFileError(f"{name} is not as the catalogue says; fetch or copy it again")
+        raise DamagedFileError(f"{name} is not as it should be, see above; correct it, or fetch it again")
 
 
 @data.command(context_settings=_FREE)
@@ -93,8 +100,11 @@ def convert(
 ) -> None:
     """Write a recording as one checksummed HDF5 file; --key VALUE selects within it."""
     from neuroai.cli.selections import split_words
-    from neuroai_datasets.loading import load
+    from neuroai.errors import ConfigError
+    from neuroai_datasets.loading import OWN_SUFFIXES, load
 
+    if out.suffix not in OWN_SUFFIXES or out.is_dir():
+        raise ConfigError(f"found --out {out}, expected a file ending in {' or '.join(OWN_SUFFIXES)}")
     name, selection = split_words([recording, *context.args])
     print(load(name, **selection).save(out, include_stimulus=include_stimulus))
 

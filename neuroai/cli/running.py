@@ -1,6 +1,7 @@
 """From flags to public functions, and from their results to the terminal."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ _SHOWN = (
     "median_r2_over_ceiling",
     "n_targets",
     "n_undefined",
+    "n_masked",
     "alphas_at_edge",
     "seconds",
     "peak_mib",
@@ -109,6 +111,8 @@ def doctor(*, as_json: bool) -> None:
 
 
 def _show(summary: Mapping[str, Any], report: Path, *, as_json: bool) -> None:
+    for repair in summary.get("repairs", ()):
+        print(f"note: {repair}", file=sys.stderr)
     if as_json:
         print(_one_line(summary))
         return

@@ -82,6 +82,7 @@ def _notices(summary: Mapping[str, Any]) -> list[str]:
             f"{undefined} of {targets} targets have no defined score (constant or not finite); "
             "they are counted here and left out of every mean."
         )
+    notices += [str(repair) for repair in summary.get("repairs", ())]
     edge = summary.get("alphas_at_edge") or 0.0
     if edge > _EDGE_SHARE:
         notices.append(

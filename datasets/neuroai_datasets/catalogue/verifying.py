@@ -45,7 +45,8 @@ def verify(name: str, *, progress: Callable[[str, int, int], None] | None = None
     Parameters
     ----------
     name : str
-        Name in the catalogue.
+        Name in the catalogue, or a path: a file that `Recording.save` wrote is compared with the
+        checksums inside it, anything else is opened, which checks units, events and NaN.
     progress : callable, optional
         Called as ``progress(file, done, total)``.
 
@@ -57,7 +58,7 @@ def verify(name: str, *, progress: Callable[[str, int, int], None] | None = None
     Raises
     ------
     CardError
-        If there is no such set.
+        If there is no such set, nor such a path.
     DatasetUnavailableError
         If it is not on this machine.
 
@@ -65,8 +66,10 @@ def verify(name: str, *, progress: Callable[[str, int, int], None] | None = None
     -----
     Reads every file once; memory 1 MiB.
     """
-    from neuroai_datasets.catalogue import info, require
+    from neuroai_datasets.catalogue import info, list_datasets, require
 
+    if name not in {listing.name for listing in list_datasets()} and Path(name).exists():
+        return _verify_path(Path(name), progress)
     card, folder = info(name), require(name)
     if card.files:
         expected: Mapping[str, tuple[str, int]] = {
@@ -85,6 +88,21 @@ def verify(name: str, *, progress: Callable[[str, int, int], None] | None = None
         if problem:
             problems.append(f"{path}: {problem}")
     return Verification(name, folder, len(expected), basis, tuple(problems))
+
+
+def _verify_path(path: Path, progress: Callable[[str, int, int], None] | None) -> Verification:
+    from neuroai_datasets import integrity
+    from neuroai_datasets.loading import OWN_SUFFIXES, load
+
+    own = path.is_file() and path.suffix in OWN_SUFFIXES
+    basis = "checksums inside it" if own else "opening it"
+    try:
+        if own:
+            integrity.verify(path, progress)
+        load(path)
+    except DataError as error:
+        return Verification(str(path), path, 1, basis, (str(error),))
+    return Verification(str(path), path, 1, basis, ())
 
 
 def write_manifest(folder: Path) -> None:

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from neuroai.cli import main
@@ -203,3 +204,40 @@ def test_interrupt_outside_a_run_is_code_5(
     monkeypatch.setattr("neuroai.cli.running.doctor", stop)
     assert main(["doctor"]) == 5
     assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def test_own_data_have_the_same_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    counts = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
+    counts[3, 2], counts[:, 4] = np.nan, 7.0
+    (tmp_path / "mine").mkdir()
+    np.save(tmp_path / "mine" / "counts.npy", counts)
+    card = tmp_path / "mine" / "recording.toml"
+    text = 'period = 2.0\nmodality = "fmri"\n{}responses = "counts.npy"\n[events]\nfile = "events.tsv"\n'
+    (tmp_path / "mine" / "events.tsv").write_text(
+        "onset\tduration\n" + "".join(f"{t}\t6\n" for t in (2, 30, 56, 900))
+    )
+    card.write_text(text.format(""))
+    assert main(["encode", "mine"]) == 3
+    told = capsys.readouterr().err
+    assert "1 NaN or Inf in 1 of 5 targets; first target 2, first sample 3" in told
+    assert "recording.toml" in told
+    assert main(["data", "verify", "mine"]) == 3
+    assert "NaN" in capsys.readouterr().out
+    card.write_text(text.format('nan_policy = "mask"\n'))
+    for words in (["info", "mine"], ["verify", "mine"], ["convert", "mine", "--out", "mine.h5"]):
+        assert main(["data", *words]) == 0
+    assert main(["data", "verify", "mine.h5"]) == 0
+    assert "40" in capsys.readouterr().out
+    assert main(["data", "convert", "mine", "--out", "mine.txt"]) == 2
+    assert main(["encode", "mine", "--permutations", "0", "--out", "run", "--json", "--quiet"]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert (found["n_targets"], found["n_undefined"], found["n_masked"]) == (4, 1, 1)
+    assert "dropped 1 of 5 targets" in printed.err
+    assert "1 events start after the end of the run" in printed.err
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "1 of 4 targets have no defined score" in page
+    assert "dropped 1 of 5 targets" in page
