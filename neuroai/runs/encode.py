@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Where runs go when no ``out`` is given.
 DEFAULT_FOLDER = "runs"
+#: Bytes of responses that are read at a time to tell recordings apart.
+_HASHED_BYTES = 2**25
 #: Bytes of headers and checksums in ``result.nc``, generously.
 _NETCDF_OVERHEAD = 2**20
 
@@ -93,7 +95,9 @@ def encode(
     Notes
     -----
     A run that exists already with the same configuration is returned, not repeated. The model kept
-    in ``model/`` is fitted to all rows after scoring. Time: folds + 1 fits of the readout.
+    in ``model/`` is fitted to all rows after scoring. Time: folds + 1 fits of the readout. Where the
+    arrays of a fit would exceed ``memory``, ridge and pca-ridge go on in blocks of targets that are read
+    when their turn comes: same result, one model a block, and no receptive fields in the report.
 
     Examples
     --------
@@ -109,7 +113,7 @@ def encode(
     >>> run.summary["median_r"] > 0.95
     True
     """
-    from neuroai.runs.plan import check_memory, make_plan
+    from neuroai.runs.plan import make_plan, targets_at_once
 
     started = (time.perf_counter(), time.process_time())
     job = _open(
@@ -137,8 +141,8 @@ def encode(
     report = progress or _silent
     with directory.staging(job.out, digest) as partial:
         arrays = job.prepare(report)
-        check_memory(make_plan(arrays, job.config, job.out), job.config)
-        _work(arrays, job, partial, report, started)
+        width = targets_at_once(make_plan(arrays, job.config, job.out), job.config)
+        _work(arrays, job, partial, report, started, width)
         directory.finish(partial, job.out)
     return directory.open_run(job.out)
 
@@ -196,7 +200,9 @@ class _Job:
         responses, stimulus = self.recording.responses, self.recording.stimulus
         assert responses is not None  # load_recording refused recordings without
         found = hashlib.sha256(self.config.digest().encode())
-        found.update(np.ascontiguousarray(responses.values).tobytes())
+        rows = max(1, _HASHED_BYTES // (responses.shape[1] * responses.dtype.itemsize))
+        for start in range(0, responses.shape[0], rows):
+            found.update(np.ascontiguousarray(responses[start : start + rows].values).data)
         if stimulus is not None:
             found.update(repr((stimulus.shape, stimulus.ids)).encode())
         return found.hexdigest()[:12]
@@ -278,21 +284,23 @@ def resolve_options(
 
 
 def _work(
-    arrays: "Inputs", job: _Job, partial: Path, report: "Progress", started: tuple[float, float]
+    arrays: "Inputs",
+    job: _Job,
+    partial: Path,
+    report: "Progress",
+    started: tuple[float, float],
+    width: int,
 ) -> None:
+    from neuroai.runs.blocks import fit_and_score
     from neuroai.runs.facts import machine, peak_mib, versions
-    from neuroai.runs.fitting import fit_all, fit_folds
     from neuroai.runs.methods import data_facts, methods_text
     from neuroai.runs.reporting import write_report
     from neuroai.runs.results import build_tree
-    from neuroai.runs.scoring import score
     from neuroai_datasets.store import save_tree
 
     config = job.config
-    predictions = fit_folds(arrays, config, partial, report)
-    readout = fit_all(arrays, config, partial, report)
+    predictions, scores, readout = fit_and_score(arrays, config, partial, report, width)
     report("scores", 0, 1)
-    scores = score(arrays, predictions, readout, config)
     tree = build_tree(arrays, predictions, scores, readout)
     directory.reserve(partial, 2 * tree.nbytes + _NETCDF_OVERHEAD)
     save_tree(tree, partial / "result.nc")
@@ -314,6 +322,8 @@ def _work(
         "features": " + ".join(maps.name for maps in arrays.features),
         "readout": config.readout,
         **found,
+        "n_masked": int(arrays.recording.attrs.get("n_masked", 0)),
+        "repairs": list(arrays.recording.attrs.get("repairs", ())),
         "n_samples": int(arrays.folds.tested.size),
         "alphas_at_edge": found["alphas_at_edge"] or 0.0,
         "folds": len(arrays.folds.splits),

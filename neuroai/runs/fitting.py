@@ -108,7 +108,7 @@ def fit_folds(inputs: Inputs, config: EncodeConfig, partial: Path, progress: Pro
     config : EncodeConfig
         Names the readout.
     partial : Path
-        Directory of the run in preparation.
+        Directory that keeps the finished folds.
     progress : callable
         Called as ``progress("folds", done, total)`` and by the readout for its own stages.
 
@@ -119,11 +119,11 @@ def fit_folds(inputs: Inputs, config: EncodeConfig, partial: Path, progress: Pro
     """
     from neuroai.encoders.scores import as_numpy
 
-    joined = np.full(inputs.responses.shape, np.nan, dtype=np.float32)
+    joined = np.full(inputs.shape, np.nan, dtype=np.float32)
     total = len(inputs.folds.splits)
     for number, (train, test) in enumerate(inputs.folds.splits):
         progress("folds", number, total)
-        prediction = _finished(partial, number, (test.size, inputs.responses.shape[1]))
+        prediction = _finished(partial, number, (test.size, inputs.shape[1]))
         if prediction is None:
             started = time.perf_counter()
             readout = _fitted(inputs, config, train, progress, partial / FOLDS / f"{number:04d}")
@@ -135,11 +135,13 @@ def fit_folds(inputs: Inputs, config: EncodeConfig, partial: Path, progress: Pro
     return joined
 
 
-def fit_all(inputs: Inputs, config: EncodeConfig, partial: Path, progress: Progress) -> "Readout":
-    """Fit the readout to every row, and save it under ``model/``."""
-    rows = np.arange(len(inputs.responses))
+def fit_all(
+    inputs: Inputs, config: EncodeConfig, partial: Path, progress: Progress, model: Path
+) -> "Readout":
+    """Fit the readout to every row, and save it under ``model``."""
+    rows = np.arange(inputs.shape[0])
     readout = _fitted(inputs, config, rows, progress, partial / FOLDS / "all")
-    readout.save(partial / "model")
+    readout.save(model)
     return readout
 
 
@@ -180,6 +182,7 @@ def _keep(partial: Path, number: int, prediction: NDArray[np.float32], seconds: 
 
     data = np.ascontiguousarray(prediction).tobytes()
     path = partial / FOLDS / f"{number:04d}.f32"
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, lambda part: _write(part, data))
     digest = hashlib.sha256(data).hexdigest()
     note = {"shape": list(prediction.shape), "sha256": digest, "seconds": round(seconds, 3)}

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +34,8 @@ class Inputs:
         The rows that are fitted, in their order.
     features : list of FeatureMaps
         One a feature space, aligned with the rows.
-    responses : array of shape (n_samples, n_targets)
-        Prepared.
+    config : EncodeConfig
+        Says how responses are prepared.
     folds : Folds
         Train and test rows.
     runs : int array of shape (n_samples,), optional
@@ -43,9 +44,32 @@ class Inputs:
 
     recording: "Recording"
     features: "list[FeatureMaps]"
-    responses: NDArray[np.floating]
+    config: EncodeConfig
     folds: Folds
     runs: NDArray[np.int64] | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of samples and of targets; nothing is read."""
+        responses = self.recording.responses
+        assert responses is not None  # load_recording refused recordings without
+        return int(responses.shape[0]), int(responses.shape[1])
+
+    @cached_property
+    def responses(self) -> NDArray[np.floating]:
+        """Prepared responses (n_samples, n_targets), read on first use."""
+        responses = self.recording.responses
+        assert responses is not None  # load_recording refused recordings without
+        return prepare_responses(
+            responses.values,
+            _runs(self.recording),
+            detrend=self.config.detrend,
+            standardise=self.config.standardise,
+        )
+
+    def select(self, targets: "slice | NDArray[np.int64]") -> "Inputs":
+        """Return the same rows of some targets."""
+        return replace(self, recording=self.recording.select(targets=targets))
 
 
 def card_defaults(name: str, selection: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -160,21 +184,16 @@ def prepare(
         recording = recording.select(samples=np.flatnonzero(stimulus >= 0))
         stimulus = _stimulus_index(recording)
     features = _given(given, recording, stimulus) if given else _features(recording, config, progress)
-    responses = recording.responses
-    assert responses is not None  # load_recording refused recordings without
     runs = _runs(recording)
-    prepared = prepare_responses(
-        responses.values, runs, detrend=config.detrend, standardise=config.standardise
-    )
     folds = make_folds(
         config.cv,
-        len(prepared),
+        recording.n_samples,
         stimulus=stimulus if recording.sampling == "trial" else None,
         runs=runs,
         gap=_gap(recording, config),
         seed=config.seed,
     )
-    return Inputs(recording, features, prepared, folds, runs if recording.sampling == "series" else None)
+    return Inputs(recording, features, config, folds, runs if recording.sampling == "series" else None)
 
 
 def _features(recording: "Recording", config: EncodeConfig, progress: Progress | None) -> "list[FeatureMaps]":

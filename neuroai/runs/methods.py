@@ -13,7 +13,8 @@ _READOUTS = {
     "ridge": "ridge regression, one penalty a target (Hoerl & Kennard 1970)",
     "pca-ridge": "ridge regression on principal components of the features, one penalty a target",
     "factorised": "a factorised readout: a spatial mask times a feature vector a target (Klindt et al. 2017)",
-    "gaussian": "a Gaussian readout: features at one learned place a target (Lurz et al. 2021)",
+    "gaussian": "a Gaussian-field readout: ridge regression under a closed-form prior that weights places by "
+    "a Gaussian field of each target, averaged over fields by held-out evidence (after Lurz et al. 2021)",
     "attention": "an attention-routed readout: queries attend over the feature map (Adeli et al. 2025)",
 }
 
@@ -33,7 +34,7 @@ def methods_text(inputs: Inputs, config: EncodeConfig) -> list[str]:
     list of str
         Paragraphs, with citations of the methods by author and year.
     """
-    n, v = inputs.responses.shape
+    n, v = inputs.shape
     shapes = "; ".join(f"{maps.name} ({_shape(maps.shape)})" for maps in inputs.features)
     name, options = split_readout(config.readout)
     chosen = "".join(f", {key} = {value}" for key, value in options.items())

@@ -14,6 +14,8 @@ from neuroai.runs.parsing import as_bytes, split_readout
 _SPEED = 2e10
 #: Passes over the data that a trained readout makes, roughly.
 _PASSES = {"attention": 60, "gaussian": 200, "factorised": 60}
+#: Readouts whose targets know nothing of each other, so that blocks of targets give the same result.
+_BY_TARGET = ("ridge", "pca-ridge")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,11 @@ class Plan:
     folds : int
         Number of fits, the last one to all rows apart.
     peak_bytes : int
-        Estimated peak of the arrays.
+        Estimated peak of the arrays of a fit to all targets at once.
+    bytes_a_target : int
+        Share of it that grows with each target.
+    in_blocks : bool
+        Whether the readout can be fitted to blocks of targets, one after another, with the same result.
     seconds : float
         Estimated time of the fits on one core, good to a factor of about 5.
     files : list of Path
@@ -41,6 +47,8 @@ class Plan:
     features: dict[str, tuple[int, int, int]]
     folds: int
     peak_bytes: int
+    bytes_a_target: int
+    in_blocks: bool
     seconds: float
     files: list[Path]
 
@@ -83,7 +91,7 @@ def make_plan(inputs: Inputs, config: EncodeConfig, out: Path) -> Plan:
     -------
     Plan
     """
-    n, v = inputs.responses.shape
+    n, v = inputs.shape
     sizes = {maps.name: maps.shape[1:] for maps in inputs.features}
     p = max(channels * height * width for channels, height, width in sizes.values())
     fits = len(inputs.folds.splits) + 1
@@ -92,24 +100,40 @@ def make_plan(inputs: Inputs, config: EncodeConfig, out: Path) -> Plan:
     flops = 2.0 * n * p * small + 2.0 * n * small * v * 12 + 2.0 * n * p * v
     if readout in _PASSES:
         flops = 6.0 * n * p * v * _PASSES[readout] / 10 + 2e9 * _PASSES[readout]
-    held = 4 * (2 * n * p + small * small * 2 + (p + small) * v + 4 * n * v) * len(sizes)
+    repeats = inputs.recording.repeats
+    shared = 4 * (2 * n * p + small * small * 2) * len(sizes)
+    each = 4 * (p + small + 4 * n) * len(sizes) + (0 if repeats is None else 8 * n * repeats.shape[0])
     names = ("config.toml", "result.json", "result.nc", "model/", "figures/", "report.html", "manifest.json")
-    return Plan(n, v, sizes, fits - 1, held, fits * flops / _SPEED, [out / name for name in names])
+    files = [out / name for name in names]
+    in_blocks = readout in _BY_TARGET
+    return Plan(n, v, sizes, fits - 1, shared + each * v, each, in_blocks, fits * flops / _SPEED, files)
 
 
-def check_memory(plan: Plan, config: EncodeConfig) -> None:
-    """Refuse a run that its budget, or this machine, cannot hold, before anything large is allocated.
+def targets_at_once(plan: Plan, config: EncodeConfig) -> int:
+    """Return how many targets are fitted at once under the budget and the free memory of this machine.
 
     Raises
     ------
     MemoryBudgetError
-        With what is needed, what there is, and what to do.
+        Before anything large is allocated: with what is needed, what there is, and what to do.
     """
     budget, free = as_bytes(config.memory), available_bytes()
     limit = budget if free is None else min(budget, free)
-    if plan.peak_bytes > limit:
-        which = "the budget (--memory)" if limit == budget else "free memory"
-        raise MemoryBudgetError(
-            f"the fit needs about {plan.peak_bytes / 2**20:.0f} MiB of arrays, more than {which} of "
-            f"{limit / 2**20:.0f} MiB; raise --memory, select fewer targets, or use smaller features"
-        )
+    if plan.peak_bytes <= limit:
+        return plan.n_targets
+    shared = plan.peak_bytes - plan.n_targets * plan.bytes_a_target
+    width = max(limit - shared, 0) // plan.bytes_a_target
+    if plan.in_blocks and width:
+        # Blocks of equal width: the last one is not left with a few targets.
+        return -(-plan.n_targets // -(-plan.n_targets // width))
+    which = "the budget (--memory)" if limit == budget else "free memory"
+    others = "" if plan.in_blocks else ", use ridge or pca-ridge (which go on in blocks of targets)"
+    needed = shared + plan.bytes_a_target if plan.in_blocks else plan.peak_bytes
+    raise MemoryBudgetError(
+        f"the fit needs {'at least' if plan.in_blocks else 'about'} {_amount(needed)} of arrays, more than "
+        f"{which} of {_amount(limit)}; raise --memory, select fewer targets{others}, or use smaller features"
+    )
+
+
+def _amount(count: int) -> str:
+    return f"{count / 2**20:.4g} MiB"

@@ -23,14 +23,14 @@ _MOST_QUERIES = 8
 
 
 def build_tree(
-    inputs: Inputs, predictions: NDArray[np.float32], scores: "EncodingResult", readout: "Readout"
+    inputs: Inputs, predictions: NDArray[np.float32], scores: "EncodingResult", readout: "Readout | None"
 ) -> "xr.DataTree":
     """Collect the per-target result as a tree.
 
     Parameters
     ----------
     inputs, predictions, scores, readout
-        Of the run.
+        Of the run; without a readout (a fit in blocks of targets) there are no receptive fields.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def _examples(inputs: Inputs, predictions: NDArray[np.float32], r: NDArray[np.fl
     dims = ("shown", "row")
     data: dict[str, Any] = {
         "index": ("shown", shown),
-        "measured": (dims, inputs.responses[np.ix_(rows, shown)].T.astype(np.float32)),
+        "measured": (dims, inputs.select(shown).responses[rows].T.astype(np.float32)),
         "predicted": (dims, predictions[np.ix_(rows, shown)].T),
     }
     responses = inputs.recording.responses
@@ -135,7 +135,7 @@ def _examples(inputs: Inputs, predictions: NDArray[np.float32], r: NDArray[np.fl
     return xr.Dataset(data)
 
 
-def _pictures(inputs: Inputs, readout: "Readout", r: NDArray[np.float64]) -> "xr.Dataset | None":
+def _pictures(inputs: Inputs, readout: "Readout | None", r: NDArray[np.float64]) -> "xr.Dataset | None":
     """A few stimuli as small pictures, with the attention over them where the readout has one."""
     import xarray as xr
 
@@ -153,7 +153,7 @@ def _pictures(inputs: Inputs, readout: "Readout", r: NDArray[np.float64]) -> "xr
     images = np.stack([_small(recording.stimulus[int(index[row])]) for row in rows])
     readout, features = _main_layer(inputs, readout)
     attention = getattr(readout, "attention", None)
-    if attention is None:
+    if readout is None or attention is None:
         maps, names = np.zeros((len(rows), 0, 1, 1), np.float32), []
     else:
         found = as_numpy(attention(features[rows])).astype(np.float32)
@@ -169,12 +169,12 @@ def _pictures(inputs: Inputs, readout: "Readout", r: NDArray[np.float64]) -> "xr
     )
 
 
-def _main_layer(inputs: Inputs, readout: "Readout") -> "tuple[Readout, FeatureMaps]":
+def _main_layer(inputs: Inputs, readout: "Readout | None") -> "tuple[Readout | None, FeatureMaps]":
     """Return readout and features of the layer that weighs most: it stands for an ensemble in figures."""
     from neuroai.encoders.scores import as_numpy
 
     layers = getattr(readout, "layers_", None)
-    if not layers:
+    if readout is None or not layers:
         return readout, inputs.features[0]
     main = int(as_numpy(readout.layer_weights_).mean(0).argmax())
     return layers[main], inputs.features[main]

@@ -1,5 +1,6 @@
 """From joined predictions to scores, their ceilings and their significance."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +73,19 @@ def score(
         alphas=alphas if len(alphas) > 1 else None,
         coords=_coordinates(inputs),
     )
+
+
+def joined_result(parts: "Sequence[EncodingResult]", inputs: Inputs) -> "EncodingResult":
+    """Join the scores of blocks of targets: false discoveries and names are told over all of them."""
+    import xarray as xr
+
+    from neuroai.encoders.result import EncodingResult
+    from neuroai.encoders.statistics import fdr
+
+    dataset = xr.concat([part.dataset for part in parts], "target", combine_attrs="override")
+    if "p" in dataset:
+        dataset["q"] = ("target", fdr(dataset["p"].values))
+    return EncodingResult(dataset.assign_coords({k: ("target", v) for k, v in _coordinates(inputs).items()}))
 
 
 def _coordinates(inputs: Inputs) -> dict[str, NDArray[Any]]:
