@@ -34,7 +34,8 @@ def detrend(
     Returns
     -------
     array of shape (n_samples, n_columns)
-        A copy in the dtype of ``y`` (float64 for integers), computed in float64.
+        A copy in the dtype of ``y`` (float64 for integers), computed in float64; a column that is constant
+        in a run (maximum equals minimum) is 0 there.
 
     Raises
     ------
@@ -65,7 +66,9 @@ def detrend(
         basis = drift_basis(stop - start, kind, period=period, cutoff=cutoff)
         for columns in target_blocks(stop - start, y.shape[1]):
             part = y[start:stop, columns].astype(np.float64)
-            out[start:stop, columns] = part - basis @ (basis.T @ part)
+            left = part - basis @ (basis.T @ part)
+            # What rounding leaves of a constant must not be scaled up to a signal afterwards.
+            out[start:stop, columns] = np.where(is_constant(part), 0.0, left)
     return out
 
 

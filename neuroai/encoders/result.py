@@ -12,7 +12,8 @@ from neuroai.errors import ShapeError
 if TYPE_CHECKING:
     import xarray as xr
 
-_SCORES = ("r", "r2", "ceiling", "r2_over_ceiling", "p", "q", "alpha")
+#: Variables of a result, in this order; what is unknown is left out.
+SCORES = ("r", "r2", "ceiling", "r2_over_ceiling", "p", "q", "alpha")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class EncodingResult:
             attributes["alphas"] = [float(a) for a in alphas]
         return cls(
             xr.Dataset(
-                {name: ("target", arrays[name]) for name in _SCORES if name in arrays},
+                {name: ("target", arrays[name]) for name in SCORES if name in arrays},
                 coords={name: ("target", label) for name, label in labels.items()},
                 attrs=attributes,
             )

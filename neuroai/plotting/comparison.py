@@ -69,6 +69,7 @@ def comparison_histogram(
     ax.plot(edges[[0, -1]], edges[[0, -1]], color=INK, linewidth=0.8, linestyle="--")
     ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(edges[0], edges[-1])
+    ax.locator_params(nbins=6)
     ax.set_aspect("equal")
     grid(ax, "both")
     better = float(np.mean(y > x))

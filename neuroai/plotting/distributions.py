@@ -94,7 +94,7 @@ def alpha_histogram(
     edge = np.isin(np.arange(tried.size), (0, tried.size - 1)) & (tried.size > 2)
     ax.bar(np.arange(tried.size), counts, color=np.where(edge, ORANGE, BLUE).tolist(), width=0.8)
     shown = np.arange(0, tried.size, max(1, -(-tried.size // 6)))
-    ax.set_xticks(shown, labels=[f"{tried[index]:.1g}" for index in shown])
+    ax.set_xticks(shown, labels=[_round(tried[index]) for index in shown])
     grid(ax)
     at_edge = int(counts[edge].sum())
     if at_edge:
@@ -102,6 +102,11 @@ def alpha_histogram(
         ax.margins(y=0.18)
         legend(ax, loc="upper right")
     return ax
+
+
+def _round(value: float) -> str:
+    """Write two digits, and as a power of ten only what is long otherwise."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def ceiling_scatter(r2: ArrayLike, ceiling: ArrayLike, *, title: str = "", ax: Axes | None = None) -> Axes:

@@ -47,8 +47,8 @@ def methods_text(inputs: Inputs, config: EncodeConfig) -> list[str]:
     second = (
         f"The model was {_READOUTS[name]}{chosen}. Cross-validation: {inputs.folds.description}; every "
         f"choice (penalties, stopping) was made within the training samples. {_scored(config)} The saved "
-        "model was fitted to all samples afterwards and was not used for any score; penalties, receptive "
-        "fields and attention maps shown are its own."
+        "model was fitted to all samples afterwards and was not used for any score; what is shown of a model "
+        "(penalties, weights over space, attention) is its own."
     )
     return [first, second, *_tested(inputs, config)]
 

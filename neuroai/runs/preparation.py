@@ -27,8 +27,8 @@ def prepare_responses(
     Returns
     -------
     array of shape (n_samples, n_targets)
-        A copy in the dtype of ``responses``. A target that is constant in a run (its maximum equals its
-        minimum) is 0 there: what rounding leaves of it after detrending must not be scaled up to a signal.
+        A copy in the dtype of ``responses``; after either step a target that is constant in a run (its
+        maximum equals its minimum) is 0 there.
 
     Notes
     -----
@@ -44,16 +44,9 @@ def prepare_responses(
     """
     from neuroai.encoders import preprocess
 
-    raw = np.asarray(responses)
-    prepared = np.array(raw)
+    prepared = np.array(responses)
     if detrend != "none":
         prepared = preprocess.detrend(prepared, detrend, runs=runs)
     if standardise == "run":
         prepared = preprocess.zscore(prepared, runs=runs)
-    if detrend != "none" or standardise == "run":
-        labels = np.zeros(len(raw), dtype=np.int64) if runs is None else np.asarray(runs)
-        for run in np.unique(labels):
-            rows = np.flatnonzero(labels == run)
-            constant = raw[rows].max(0) == raw[rows].min(0)
-            prepared[np.ix_(rows, np.flatnonzero(constant))] = 0.0
     return prepared

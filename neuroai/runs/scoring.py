@@ -21,7 +21,6 @@ Array = NDArray[np.float64]
 _SERIES_BLOCK = 20.0
 #: Blocks that trials are permuted in, at most: the cost grows with their square.
 _MOST_BLOCKS = 400
-_SCORES = ("r", "r2", "ceiling", "r2_over_ceiling", "p", "q", "alpha")
 
 
 def score(
@@ -89,11 +88,13 @@ def joined_result(parts: "Sequence[EncodingResult]", inputs: Inputs) -> "Encodin
 
 
 def _coordinates(inputs: Inputs) -> dict[str, NDArray[Any]]:
+    from neuroai.encoders.result import SCORES
+
     responses = inputs.recording.responses
     assert responses is not None  # load_recording refused recordings without
     coords = {
         # A simulator's own "ceiling" must not hide the estimated one.
-        f"known_{name}" if name in _SCORES else str(name): coord.values
+        f"known_{name}" if name in SCORES else str(name): coord.values
         for name, coord in responses.coords.items()
         if coord.dims == ("target",) and name != "target"
     }

@@ -91,3 +91,12 @@ def test_summary_of_nothing_is_none():
     assert summary["alphas_at_edge"] is None
     with pytest.raises(ShapeError, match="one value a target"):
         EncodingResult.from_scores([0.1, 0.2], [0.1])
+
+
+def test_detrending_leaves_nothing_of_a_constant() -> None:
+    from neuroai.encoders.preprocess import detrend, zscore
+
+    y = np.full((50, 1), 1000.1, np.float32)
+    runs = np.repeat([0, 1], 25)
+    assert (detrend(y, runs=runs) == 0).all()
+    assert (zscore(detrend(y, runs=runs), runs=runs) == 0).all()
