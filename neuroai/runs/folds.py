@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroai.errors import ConfigError
-from neuroai_datasets.splits import Split, blocked, by_stimulus, kfold, leave_one_run_out
+from neuroai_datasets.splits import Split, blocked, by_stimulus, check_leaks, kfold, leave_one_run_out
 
 _FOLDS = 5
 _HOLDOUT = 0.2
@@ -61,7 +61,7 @@ def make_folds(
     runs : int array of shape (n_samples,), optional
         Run of each sample.
     gap : int
-        Samples left out between training and test blocks of one series.
+        Samples left out between training and test blocks of one series; random folds need 0.
     seed : int
         Shuffles stimuli and samples.
 
@@ -74,7 +74,7 @@ def make_folds(
     ConfigError
         If the recording has nothing to split by.
     DataError
-        If there are fewer groups than folds.
+        If there are fewer groups than folds, or random folds would part repeats of a stimulus.
 
     Examples
     --------
@@ -103,21 +103,29 @@ def make_folds(
             list(leave_one_run_out(runs)), groups, f"leave one run out ({np.unique(runs).size} runs)"
         )
     if name == "random":
-        return Folds(
-            list(kfold(n_samples, k, seed=seed)), groups, f"{k}-fold over samples, shuffled with seed {seed}"
-        )
+        if gap:
+            raise ConfigError("cv = random would test on neighbours of training samples; use runs or blocked")
+        splits = list(kfold(n_samples, k, seed=seed))
+        if stimulus is not None:
+            for train, test in splits:
+                check_leaks(train, test, stimulus)
+        return Folds(splits, groups, f"{k}-fold over samples, shuffled with seed {seed}")
     if name == "holdout":
-        return _holdout(n_samples, float(number) if number else _HOLDOUT, groups)
+        return _holdout(n_samples, float(number) if number else _HOLDOUT, groups, gap)
     told = f", {gap} samples left out on both sides" if gap else ""
     return Folds(list(blocked(n_samples, k, gap)), groups, f"{k} contiguous blocks{told}")
 
 
-def _holdout(n_samples: int, fraction: float, groups: NDArray[np.int64]) -> Folds:
+def _holdout(n_samples: int, fraction: float, groups: NDArray[np.int64], gap: int) -> Folds:
     start = n_samples - round(n_samples * fraction)
-    if not 0 < start < n_samples:
-        raise ConfigError(f"a holdout of {fraction:g} leaves {start} of {n_samples} samples for training")
+    if not gap < start < n_samples:
+        raise ConfigError(
+            f"a holdout of {fraction:g} leaves {max(start - gap, 0)} of {n_samples} samples for training"
+        )
     rows = np.arange(n_samples)
-    return Folds([(rows[:start], rows[start:])], groups, f"the last {fraction:.0%} of the samples held out")
+    left = f", {gap} before them left out" if gap else ""
+    told = f"the last {fraction:.0%} of the samples held out{left}"
+    return Folds([(rows[: start - gap], rows[start:])], groups, told)
 
 
 def _groups(

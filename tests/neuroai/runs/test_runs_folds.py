@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from neuroai.errors import ConfigError
+from neuroai.errors import ConfigError, LeakError
 from neuroai.runs.folds import make_folds
 from neuroai.runs.preparation import prepare_responses
 
@@ -73,3 +73,16 @@ def test_input_is_left_alone() -> None:
     before = y.copy()
     prepare_responses(y, detrend="linear", standardise="run")
     assert np.array_equal(y, before)
+
+
+def test_a_holdout_keeps_its_distance() -> None:
+    ((train, test),) = make_folds("holdout:0.25", 40, gap=3).splits
+    assert (train[-1], test[0]) == (26, 30)
+
+
+def test_random_folds_that_would_leak_are_refused() -> None:
+    with pytest.raises(ConfigError, match="neighbours"):
+        make_folds("random", 40, gap=2)
+    with pytest.raises(LeakError):
+        make_folds("random", 40, stimulus=np.arange(40) // 2)
+    assert len(make_folds("random:4", 40, stimulus=np.arange(40)).splits) == 4
