@@ -223,20 +223,22 @@ print(f"and predicts {better:.0%} of {len(neurons[best])} neurons better")
 # * Averaging candidate fields by their evidence beats picking the best one: with some 500 to 1000 noisy
 #   training pictures the place of a field is uncertain.
 # * The gain is least in 190925, where plain ridge already comes closest to its ceiling.
-# * Attention can move its field with the picture and shares one decoder among all neurons of an array. Where
-#   it was run it leads in the sessions of 900 pictures and more, and is level with the Gaussian readout at
-#   800; it costs far more to train.
+# * Attention can move its field with the picture and shares one decoder among all neurons of an array. It
+#   leads in the sessions of 900 pictures and more, is level with the Gaussian readout at 800 and behind it at
+#   640; it costs far more to train.
 
 # %%
 figure = new_figure(9.6, 3.6)
 left, right = figure.subplots(1, 2, width_ratios=(1.7, 1))
 for index, name in enumerate(names):
+    # There are more readouts than colours: the linear baselines are squares.
+    baseline_kind = "ridge" in name
     colour = INK if name == "ridge" else PALETTE[index % len(PALETTE)]
     x = np.arange(len(table)) + (index - len(names) / 2) * 0.06
     left.plot(
         x,
         table[:, index],
-        "o",
+        "s" if baseline_kind else "o",
         color=colour,
         markersize=5,
         label=name if name not in complete else f"{name} ({table[:, index].mean():.3f})",
