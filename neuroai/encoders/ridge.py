@@ -18,6 +18,7 @@ from neuroai.encoders._ridge.folds import resolve
 from neuroai.encoders._ridge.paths import Design
 from neuroai.encoders._ridge.plan import parse_memory, plan_fit
 from neuroai.encoders._ridge.precision import full_float32
+from neuroai.encoders._ridge.threads import one_thread_pool
 from neuroai.errors import ShapeError
 
 #: 10^0 to 10^6 suits standardised features and a few thousand samples.
@@ -154,7 +155,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         like = x.new_empty(0)
         mean = x.mean(0) if self.fit_intercept else None
         task = Task(alphas.to(x), found_folds, self.scoring, self.pooling)
-        with full_float32(x.device):
+        with full_float32(x.device), one_thread_pool(x.device):
             found = fit(Design(x, mean, like), targets, task, plan, progress)
         self._dual = plan.form == "dual"
         self._x, self._mean, self._solution = (x if self._dual else None), mean, found.coef
@@ -247,7 +248,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
             return self._solution[features, targets]
         mean = None if self._mean is None else self._mean[features]
         part = rows(self._x[:, features], slice(None), mean, self._solution)
-        with full_float32(part.device):
+        with full_float32(part.device), one_thread_pool(part.device):
             return matmul(part.T, self._solution[:, targets])
 
     @property
@@ -289,7 +290,7 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _apply(self, x: Tensor) -> Tensor:
         """``x @ coef_``, through the dual without forming the coefficients."""
-        with full_float32(x.device):
+        with full_float32(x.device), one_thread_pool(x.device):
             return matmul(x if self._x is None else self._cross_kernel(x), self._solution)
 
     def _cross_kernel(self, x: Tensor, block: int = 4096) -> Tensor:
