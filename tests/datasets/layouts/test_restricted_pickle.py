@@ -141,6 +141,7 @@ def test_every_opcode_is_known_harmless_or_refused(tmp_path: Path) -> None:
     for opcode in pickletools.opcodes:
         payload = b"\x80\x04}" + opcode.code.encode("latin-1") + b"\x01\x00\x00\x00\x00\x00\x00\x00\n1\n."
         try:
-            read_label_names(npy(tmp_path / "m.npy", payload))
+            names = read_label_names(npy(tmp_path / "m.npy", payload))
         except DataError:
             continue
+        assert all(type(k) is int and type(v) is str for k, v in names.items()), opcode.name
