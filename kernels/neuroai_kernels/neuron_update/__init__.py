@@ -1,0 +1,1 @@
+"""One step of every neuron: drive, synapses, integration, threshold, refractoriness, list of spikes."""

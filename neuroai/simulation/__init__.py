@@ -1,0 +1,1 @@
+"""Large populations of spiking neurons: networks declared in plain Python, run by compiled loops."""
