@@ -1,5 +1,7 @@
 r"""k-winners: keep the k largest activations of each row, silence the others."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,15 @@ def _winners(scores: Tensor, k: int, form: str) -> Tensor:
 @_winners.register_fake
 def _(scores: Tensor, k: int, form: str) -> Tensor:
     return torch.empty_like(scores, dtype=torch.bool, memory_format=torch.contiguous_format)
+
+
+@_winners.register_vmap
+def _(info: Any, in_dims: tuple[int | None, ...], scores: Tensor, k: int, form: str) -> tuple[Tensor, int]:
+    """Rows of networks that are trained side by side are rows of one call."""
+    assert in_dims[0] is not None  # torch calls this for mapped scores alone
+    stacked = scores.movedim(in_dims[0], 0)
+    found: Tensor = _winners(stacked.flatten(0, 1), k, form)
+    return found.view(stacked.shape), 0
 
 
 def winners(scores: Tensor, k: int, *, implementation: Implementation | None = None) -> Tensor:

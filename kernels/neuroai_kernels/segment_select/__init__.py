@@ -10,13 +10,16 @@ from neuroai_kernels.segment_select.streaming import segment_select_streaming
 
 __all__ = ["segment_select"]
 
+# One dense product is quickest for few contexts; its array is then this many times smaller than the segments.
+_FEW = 16
+
 
 def segment_select(
     contexts: Tensor,
     segments: Tensor,
     *,
     absolute: bool = True,
-    implementation: Literal["reference", "streaming"] = "streaming",
+    implementation: Literal["reference", "streaming"] | None = None,
 ) -> Tensor:
     r"""Activation of each unit's winning segment.
 
@@ -31,8 +34,9 @@ def segment_select(
         S segments of each of O units.
     absolute : bool
         Choose by magnitude and keep the sign; otherwise choose the largest.
-    implementation : {"reference", "streaming"}
-        The reference builds all (T, O, S) activations.
+    implementation : {"reference", "streaming"}, optional
+        The reference builds all (T, O, S) activations in one product; it is taken while these are at most a
+        sixteenth of the segments (T <= C / 16: a task's one prototype), streaming otherwise.
 
     Returns
     -------
@@ -46,7 +50,8 @@ def segment_select(
     Notes
     -----
     ``2 T O S C`` operations forward and up to twice that backward. Memory beside inputs and gradients:
-    streaming ``O(T O)``, reference ``O(T O S)`` (210 MB at T = 256, O = 2048, S = 100).
+    streaming ``O(T O)``, reference ``O(T O S)`` (210 MB at T = 256, O = 2048, S = 100). Both may be mapped
+    with ``torch.func.vmap``.
 
     Examples
     --------
@@ -65,5 +70,7 @@ def segment_select(
             f"contexts {tuple(contexts.shape)} and segments {tuple(segments.shape)}: expected (T, C) and "
             "(O, S, C) with at least one segment"
         )
+    if implementation is None:
+        implementation = "reference" if _FEW * len(contexts) <= contexts.shape[1] else "streaming"
     form = segment_select_streaming if implementation == "streaming" else segment_select_reference
     return form(contexts, segments, absolute)

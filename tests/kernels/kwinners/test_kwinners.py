@@ -158,3 +158,10 @@ def test_product_with_other_scores():
 def test_refusals(call, message):
     with pytest.raises(ShapeError, match=message):
         call(torch.arange(8.0).view(2, 4))
+
+
+def test_rows_of_networks_side_by_side() -> None:
+    x = torch.randn(3, 5, 40, generator=torch.Generator().manual_seed(3)).round(decimals=1)
+    torch.testing.assert_close(torch.func.vmap(lambda row: winners(row, 4))(x), winners(x, 4))
+    middle = torch.func.vmap(lambda row: winners(row, 4), in_dims=1, out_dims=1)(x)
+    torch.testing.assert_close(middle, winners(x, 4))

@@ -1,5 +1,8 @@
 """Winning segments: outputs and gradients of the streaming form against the dense one."""
 
+import functools
+from typing import Literal
+
 import pytest
 import torch
 
@@ -20,6 +23,31 @@ def test_streaming_equals_dense(t: int, o: int, s: int, c: int, absolute: bool) 
         results.append((out, *torch.autograd.grad((out * weights).sum(), (contexts, segments))))
     for streaming, dense in zip(*results, strict=True):
         torch.testing.assert_close(streaming, dense)
+
+
+@pytest.mark.parametrize("implementation", ["streaming", "reference"])
+def test_networks_side_by_side_equal_one_by_one(implementation: Literal["streaming", "reference"]) -> None:
+    stream = torch.Generator().manual_seed(0)
+    contexts = torch.randn(3, 4, 6, generator=stream, dtype=torch.float64, requires_grad=True)
+    segments = torch.randn(3, 5, 7, 6, generator=stream, dtype=torch.float64, requires_grad=True)
+    select = functools.partial(segment_select, implementation=implementation)
+    mapped = torch.func.vmap(select)(contexts, segments)
+    single = torch.stack([select(contexts[i], segments[i]) for i in range(3)])
+    torch.testing.assert_close(mapped, single)
+    for together, alone in zip(
+        torch.autograd.grad(mapped.square().sum(), (contexts, segments)),
+        torch.autograd.grad(single.square().sum(), (contexts, segments)),
+        strict=True,
+    ):
+        torch.testing.assert_close(together, alone)
+
+
+def test_few_contexts_and_many_give_the_same() -> None:
+    """Either side of the choice between one product and streaming."""
+    stream = torch.Generator().manual_seed(1)
+    contexts = torch.randn(3, 32, generator=stream, dtype=torch.float64)
+    segments = torch.randn(4, 5, 32, generator=stream, dtype=torch.float64)
+    torch.testing.assert_close(segment_select(contexts, segments)[:2], segment_select(contexts[:2], segments))
 
 
 def test_ties_go_to_the_first_segment() -> None:
