@@ -10,44 +10,33 @@ Examples
 True
 """
 
-from importlib import import_module
-from typing import Any
+import lazy_loader
 
 from neuroai._version import __version__ as __version__
 
-_PARTS = (
-    "cli",
-    "datasets",
-    "dendrites",
-    "encoders",
-    "errors",
-    "geometry",
-    "kernels",
-    "plotting",
-    "report",
-    "runs",
-    "training",
-    "whitening",
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=[
+        "cli",
+        "datasets",
+        "dendrites",
+        "encoders",
+        "errors",
+        "geometry",
+        "kernels",
+        "plotting",
+        "report",
+        "runs",
+        "training",
+        "whitening",
+    ],
+    # One public function a command, under the command's own name.
+    submod_attrs={
+        "runs.compare": ["compare"],
+        "runs.decode": ["decode"],
+        "runs.demo": ["demo"],
+        "runs.doctor": ["doctor"],
+        "runs.encode": ["encode"],
+    },
 )
-# One public function a command, under the command's own name.
-_COMMANDS = {
-    "encode": "neuroai.runs.encode",
-    "decode": "neuroai.runs.decode",
-    "compare": "neuroai.runs.compare",
-    "demo": "neuroai.runs.demo",
-    "doctor": "neuroai.runs.doctor",
-}
-
-__all__ = ["__version__", *_PARTS, *_COMMANDS]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PARTS:
-        return import_module(f"neuroai.{name}")
-    if name in _COMMANDS:
-        return getattr(import_module(_COMMANDS[name]), name)
-    raise AttributeError(f"module 'neuroai' has no attribute {name!r}; it has: {', '.join(__all__)}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__ += ["__version__"]

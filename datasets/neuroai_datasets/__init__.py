@@ -11,69 +11,99 @@ Examples
 [0, 1]
 """
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOME = {
-    "load": "loading",
-    "Recording": "recording",
-    "SpikeTrains": "spikes",
-    "Intervals": "intervals",
-    "Stimulus": "stimulus",
-    "ArrayStimulus": "stimulus",
-    "ImageFolder": "stimulus",
-    "ZipImages": "stimulus",
-    "Hdf5Images": "stimulus",
-    "kfold": "splits",
-    "blocked": "splits",
-    "leave_one_run_out": "splits",
-    "by_stimulus": "splits",
-    "check_leaks": "splits",
-    "delay": "delays",
-    "to_float": "units",
-    "to_seconds": "units",
-    "bin_spikes": "binning",
-    "save_tree": "store",
-    "open_tree": "store",
-    "list_datasets": "catalogue",
-    "info": "catalogue",
-    "fetch": "catalogue",
-    "terms": "catalogue",
-    "locate": "catalogue",
-    "simulate_visual_cortex": "simulators",
-    "simulate_bold": "simulators",
-    "simulate_spikes": "simulators",
-    "photograph_crops": "simulators",
-    "planted_features": "simulators",
-    "to_nifti": "conversions",
-    "from_nifti": "conversions",
-    "to_pandas": "conversions",
-    "from_pandas": "conversions",
-    "to_torch": "conversions",
-    "from_torch": "conversions",
-    "to_nwb": "conversions",
-    "from_nwb": "conversions",
-    "to_pynapple": "conversions",
-    "write_atomic": "store",
-    "DataError": "errors",
-    "DamagedFileError": "errors",
-    "UnsafeFileError": "errors",
-    "UnitError": "errors",
-    "CardError": "errors",
-    "LeakError": "errors",
-    "DatasetUnavailableError": "errors",
-}
+import lazy_loader
 
-__all__ = sorted(_HOME)
+if TYPE_CHECKING:
+    from neuroai_datasets.binning import bin_spikes as bin_spikes
+    from neuroai_datasets.catalogue import fetch as fetch
+    from neuroai_datasets.catalogue import info as info
+    from neuroai_datasets.catalogue import list_datasets as list_datasets
+    from neuroai_datasets.catalogue import locate as locate
+    from neuroai_datasets.catalogue import terms as terms
+    from neuroai_datasets.conversions import from_nifti as from_nifti
+    from neuroai_datasets.conversions import from_nwb as from_nwb
+    from neuroai_datasets.conversions import from_pandas as from_pandas
+    from neuroai_datasets.conversions import from_torch as from_torch
+    from neuroai_datasets.conversions import to_nifti as to_nifti
+    from neuroai_datasets.conversions import to_nwb as to_nwb
+    from neuroai_datasets.conversions import to_pandas as to_pandas
+    from neuroai_datasets.conversions import to_pynapple as to_pynapple
+    from neuroai_datasets.conversions import to_torch as to_torch
+    from neuroai_datasets.delays import delay as delay
+    from neuroai_datasets.errors import CardError as CardError
+    from neuroai_datasets.errors import DamagedFileError as DamagedFileError
+    from neuroai_datasets.errors import DataError as DataError
+    from neuroai_datasets.errors import DatasetUnavailableError as DatasetUnavailableError
+    from neuroai_datasets.errors import LeakError as LeakError
+    from neuroai_datasets.errors import UnitError as UnitError
+    from neuroai_datasets.errors import UnsafeFileError as UnsafeFileError
+    from neuroai_datasets.intervals import Intervals as Intervals
+    from neuroai_datasets.loading import load as load
+    from neuroai_datasets.recording import Recording as Recording
+    from neuroai_datasets.simulators import photograph_crops as photograph_crops
+    from neuroai_datasets.simulators import planted_features as planted_features
+    from neuroai_datasets.simulators import simulate_bold as simulate_bold
+    from neuroai_datasets.simulators import simulate_spikes as simulate_spikes
+    from neuroai_datasets.simulators import simulate_visual_cortex as simulate_visual_cortex
+    from neuroai_datasets.spikes import SpikeTrains as SpikeTrains
+    from neuroai_datasets.splits import blocked as blocked
+    from neuroai_datasets.splits import by_stimulus as by_stimulus
+    from neuroai_datasets.splits import check_leaks as check_leaks
+    from neuroai_datasets.splits import kfold as kfold
+    from neuroai_datasets.splits import leave_one_run_out as leave_one_run_out
+    from neuroai_datasets.stimulus import ArrayStimulus as ArrayStimulus
+    from neuroai_datasets.stimulus import Hdf5Images as Hdf5Images
+    from neuroai_datasets.stimulus import ImageFolder as ImageFolder
+    from neuroai_datasets.stimulus import Stimulus as Stimulus
+    from neuroai_datasets.stimulus import ZipImages as ZipImages
+    from neuroai_datasets.store import open_tree as open_tree
+    from neuroai_datasets.store import save_tree as save_tree
+    from neuroai_datasets.store import write_atomic as write_atomic
+    from neuroai_datasets.units import to_float as to_float
+    from neuroai_datasets.units import to_seconds as to_seconds
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "binning": ["bin_spikes"],
+        "catalogue": ["fetch", "info", "list_datasets", "locate", "terms"],
+        "conversions": [
+            "from_nifti",
+            "from_nwb",
+            "from_pandas",
+            "from_torch",
+            "to_nifti",
+            "to_nwb",
+            "to_pandas",
+            "to_pynapple",
+            "to_torch",
+        ],
+        "delays": ["delay"],
+        "errors": [
+            "CardError",
+            "DamagedFileError",
+            "DataError",
+            "DatasetUnavailableError",
+            "LeakError",
+            "UnitError",
+            "UnsafeFileError",
+        ],
+        "intervals": ["Intervals"],
+        "loading": ["load"],
+        "recording": ["Recording"],
+        "simulators": [
+            "photograph_crops",
+            "planted_features",
+            "simulate_bold",
+            "simulate_spikes",
+            "simulate_visual_cortex",
+        ],
+        "spikes": ["SpikeTrains"],
+        "splits": ["blocked", "by_stimulus", "check_leaks", "kfold", "leave_one_run_out"],
+        "stimulus": ["ArrayStimulus", "Hdf5Images", "ImageFolder", "Stimulus", "ZipImages"],
+        "store": ["open_tree", "save_tree", "write_atomic"],
+        "units": ["to_float", "to_seconds"],
+    },
+)

@@ -3,37 +3,33 @@
 Parts are imported when first used.
 """
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-# Public name -> module that defines it; append yours.
-_EXPORTS: dict[str, str] = {
-    "MemoryStep": "neuroai.dendrites.sequence_memory",
-    "SequenceMemory": "neuroai.dendrites.sequence_memory",
-    "SequenceSettings": "neuroai.dendrites.sequence_memory",
-    "Population": "neuroai.dendrites.population",
-    "PatternNeuron": "neuroai.dendrites.population_patterns",
-    "SpatialPooler": "neuroai.dendrites.spatial_pooler",
-    "SequenceStreams": "neuroai.dendrites.streams",
-    "ActiveDendriteLinear": "neuroai.dendrites.layers",
-    "KWinners": "neuroai.dendrites.layers",
-    "KWinners2d": "neuroai.dendrites.layers",
-    "SparseLinear": "neuroai.dendrites.layers",
-}
-_MODULES = ("theory",)
+import lazy_loader
 
-__all__ = [*_MODULES, *_EXPORTS]
+if TYPE_CHECKING:
+    from neuroai.dendrites import theory as theory
+    from neuroai.dendrites.layers import ActiveDendriteLinear as ActiveDendriteLinear
+    from neuroai.dendrites.layers import KWinners as KWinners
+    from neuroai.dendrites.layers import KWinners2d as KWinners2d
+    from neuroai.dendrites.layers import SparseLinear as SparseLinear
+    from neuroai.dendrites.population import Population as Population
+    from neuroai.dendrites.population_patterns import PatternNeuron as PatternNeuron
+    from neuroai.dendrites.sequence_memory import MemoryStep as MemoryStep
+    from neuroai.dendrites.sequence_memory import SequenceMemory as SequenceMemory
+    from neuroai.dendrites.sequence_memory import SequenceSettings as SequenceSettings
+    from neuroai.dendrites.spatial_pooler import SpatialPooler as SpatialPooler
+    from neuroai.dendrites.streams import SequenceStreams as SequenceStreams
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"neuroai.dendrites.{name}")
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(
-        f"module 'neuroai.dendrites' has no attribute {name!r}; it has: {', '.join(__all__)}"
-    )
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["theory"],
+    submod_attrs={
+        "layers": ["ActiveDendriteLinear", "KWinners", "KWinners2d", "SparseLinear"],
+        "population": ["Population"],
+        "population_patterns": ["PatternNeuron"],
+        "sequence_memory": ["MemoryStep", "SequenceMemory", "SequenceSettings"],
+        "spatial_pooler": ["SpatialPooler"],
+        "streams": ["SequenceStreams"],
+    },
+)

@@ -9,8 +9,9 @@ Examples
 'neuroai.encoders.ceilings'
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from neuroai.encoders.ceilings import explainable_variance as explainable_variance
@@ -50,55 +51,30 @@ if TYPE_CHECKING:
     from neuroai.encoders.statistics import fdr as fdr
     from neuroai.encoders.statistics import permutation_p as permutation_p
 
-_PLACES = {
-    "READOUTS": "readouts",
-    "AttentionReadout": "readouts",
-    "Decoding": "decode",
-    "EncodingResult": "result",
-    "FactorisedReadout": "readouts",
-    "FeatureCache": "features",
-    "FeatureMaps": "features",
-    "GaussianReadout": "readouts",
-    "PCARidgeReadout": "readouts",
-    "Readout": "readouts",
-    "RidgeCV": "ridge",
-    "RidgeReadout": "readouts",
-    "bootstrap_r": "statistics",
-    "cc_norm": "power",
-    "decode_blocks": "decode",
-    "default_cache": "features",
-    "design": "designs",
-    "detrend": "preprocess",
-    "double_gamma": "hrf",
-    "explainable_variance": "ceilings",
-    "explained_variance": "scores",
-    "extract": "features",
-    "fdr": "statistics",
-    "make_readout": "readouts",
-    "ncsnr": "ceilings",
-    "noise_ceiling": "ceilings",
-    "partition_variance": "partition",
-    "pearson_r": "scores",
-    "permutation_p": "statistics",
-    "product_measure": "partition",
-    "r2_over_ceiling": "scores",
-    "r2_score": "scores",
-    "signal_power": "power",
-    "signal_power_explained": "power",
-    "split_half": "ceilings",
-    "zscore": "preprocess",
-}
-
-__all__ = sorted(_PLACES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has: {', '.join(__all__)}")
-    value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "ceilings": ["explainable_variance", "ncsnr", "noise_ceiling", "split_half"],
+        "decode": ["Decoding", "decode_blocks"],
+        "designs": ["design"],
+        "features": ["FeatureCache", "FeatureMaps", "default_cache", "extract"],
+        "hrf": ["double_gamma"],
+        "partition": ["partition_variance", "product_measure"],
+        "power": ["cc_norm", "signal_power", "signal_power_explained"],
+        "preprocess": ["detrend", "zscore"],
+        "readouts": [
+            "AttentionReadout",
+            "FactorisedReadout",
+            "GaussianReadout",
+            "PCARidgeReadout",
+            "READOUTS",
+            "Readout",
+            "RidgeReadout",
+            "make_readout",
+        ],
+        "result": ["EncodingResult"],
+        "ridge": ["RidgeCV"],
+        "scores": ["explained_variance", "pearson_r", "r2_over_ceiling", "r2_score"],
+        "statistics": ["bootstrap_r", "fdr", "permutation_p"],
+    },
+)

@@ -4,8 +4,9 @@ Colours are safe for colour-blind readers, nothing touches pyplot's global
 state, and matplotlib is imported on first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from neuroai.plotting.comparison import comparison_histogram as comparison_histogram
@@ -27,31 +28,16 @@ if TYPE_CHECKING:
     from neuroai.plotting.traces import predicted_scatter as predicted_scatter
     from neuroai.plotting.traces import predicted_trace as predicted_trace
 
-_WHERE = {
-    "alpha_histogram": "neuroai.plotting.distributions",
-    "ceiling_scatter": "neuroai.plotting.distributions",
-    "score_histogram": "neuroai.plotting.distributions",
-    "confusion_matrix": "neuroai.plotting.confusion",
-    "comparison_histogram": "neuroai.plotting.comparison",
-    "model_bars": "neuroai.plotting.comparison",
-    "attention_over_image": "neuroai.plotting.fields",
-    "receptive_field": "neuroai.plotting.fields",
-    "volume_map": "neuroai.plotting.maps",
-    "target_bars": "neuroai.plotting.maps",
-    "position_map": "neuroai.plotting.maps",
-    "roi_bars": "neuroai.plotting.regions",
-    "predicted_scatter": "neuroai.plotting.traces",
-    "predicted_trace": "neuroai.plotting.traces",
-    "new_axes": "neuroai.plotting.style",
-    "new_figure": "neuroai.plotting.style",
-    "to_png": "neuroai.plotting.style",
-    "to_svg": "neuroai.plotting.style",
-}
-
-__all__ = [*_WHERE]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'neuroai.plotting' has no attribute {name!r}; it has: {', '.join(__all__)}")
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "comparison": ["comparison_histogram", "model_bars"],
+        "confusion": ["confusion_matrix"],
+        "distributions": ["alpha_histogram", "ceiling_scatter", "score_histogram"],
+        "fields": ["attention_over_image", "receptive_field"],
+        "maps": ["position_map", "target_bars", "volume_map"],
+        "regions": ["roi_bars"],
+        "style": ["new_axes", "new_figure", "to_png", "to_svg"],
+        "traces": ["predicted_scatter", "predicted_trace"],
+    },
+)

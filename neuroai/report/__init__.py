@@ -1,7 +1,8 @@
 """Reports: one HTML file that needs no network and can be sent to a colleague."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from neuroai.report.comparison import comparison_page as comparison_page
@@ -16,24 +17,12 @@ if TYPE_CHECKING:
     from neuroai.report.page import Table as Table
     from neuroai.report.page import render as render
 
-_WHERE = {
-    "EncodingContent": "neuroai.report.content",
-    "Examples": "neuroai.report.content",
-    "Fields": "neuroai.report.content",
-    "Attention": "neuroai.report.content",
-    "encoding_page": "neuroai.report.encoding",
-    "comparison_page": "neuroai.report.comparison",
-    "Figure": "neuroai.report.page",
-    "Page": "neuroai.report.page",
-    "Section": "neuroai.report.page",
-    "Table": "neuroai.report.page",
-    "render": "neuroai.report.page",
-}
-
-__all__ = [*_WHERE]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'neuroai.report' has no attribute {name!r}; it has: {', '.join(__all__)}")
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "comparison": ["comparison_page"],
+        "content": ["Attention", "EncodingContent", "Examples", "Fields"],
+        "encoding": ["encoding_page"],
+        "page": ["Figure", "Page", "Section", "Table", "render"],
+    },
+)

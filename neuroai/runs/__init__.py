@@ -5,8 +5,9 @@ the functions ``encode``, ``decode``, ``compare``, ``demo`` and ``doctor`` of th
 Everything is imported on first use, so that ``neuroai --help`` stays quick.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from neuroai.runs.config import EncodeConfig as EncodeConfig
@@ -14,17 +15,11 @@ if TYPE_CHECKING:
     from neuroai.runs.directory import open_run as open_run
     from neuroai.runs.reporting import report as report
 
-_WHERE = {
-    "report": "neuroai.runs.reporting",
-    "open_run": "neuroai.runs.directory",
-    "Run": "neuroai.runs.directory",
-    "EncodeConfig": "neuroai.runs.config",
-}
-
-__all__ = [*_WHERE]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'neuroai.runs' has no attribute {name!r}; it has: {', '.join(__all__)}")
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "config": ["EncodeConfig"],
+        "directory": ["Run", "open_run"],
+        "reporting": ["report"],
+    },
+)

@@ -1,6 +1,5 @@
 """``neuroai compare``: runs on the same targets, side by side and in pairs."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from itertools import combinations
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuroai.errors import ConfigError, DataError
 from neuroai.runs import directory
+from neuroai.runs.analysis import Outcome, carry_out
 
 Array = NDArray[np.float64]
 
@@ -69,17 +69,13 @@ def compare(
     opened = [directory.open_run(run) for run in runs]
     datasets = [_scores(run) for run in opened]
     scores = _aligned(opened, datasets)
-    names = _names(opened)
-    digest = hashlib.sha256(
-        "|".join([*(str(run.manifest["files"]["result.nc"]["sha256"]) for run in opened), str(seed)]).encode()
-    ).hexdigest()[:12]
-    target = Path(out) if out is not None else Path("runs") / f"compare-{digest[:8]}"
-    if (found := directory.existing(target, digest)) is not None:
-        return found
-    with directory.staging(target, digest) as partial:
-        _write(partial, opened, names, scores, _median_ceiling(datasets), seed, digest)
-        directory.finish(partial, target)
-    return directory.open_run(target)
+    config = {"runs": [run.path.name for run in opened], "seed": seed}
+
+    def work(partial: Path) -> Outcome:
+        return _compared(opened, _names(opened), scores, _median_ceiling(datasets), seed)
+
+    content = [str(run.manifest["files"]["result.nc"]["sha256"]) for run in opened]
+    return carry_out("compare", "", config, work, content=content, out=out)
 
 
 def paired_difference(first: Array, second: Array, *, seed: int = 0) -> dict[str, float]:
@@ -137,20 +133,11 @@ def _interval(values: Array, statistic: Any, seed: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _write(
-    partial: Path,
-    opened: Sequence[directory.Run],
-    names: Sequence[str],
-    scores: Array,
-    ceiling: float | None,
-    seed: int,
-    digest: str,
-) -> None:
-    from neuroai.report import comparison_page, render
+def _compared(
+    opened: Sequence[directory.Run], names: Sequence[str], scores: Array, ceiling: float | None, seed: int
+) -> Outcome:
+    from neuroai.report import comparison_page
     from neuroai.report.comparison import Comparison
-    from neuroai.runs.facts import versions
-    from neuroai.runs.reporting import write_page
-    from neuroai.runs.toml_text import dumps
 
     intervals = np.array([_interval(row, np.median, seed) for row in scores])
     pairs = [
@@ -179,13 +166,7 @@ def _write(
         ceiling=ceiling,
         licence=str(opened[0].manifest.get("data", {}).get("licence", "")),
     )
-    page = comparison_page(content)
-    directory.write_text(
-        partial / "config.toml", dumps({"runs": [run.path.name for run in opened], "seed": seed})
-    )
-    directory.write_text(partial / "result.json", directory.to_json(summary) + "\n")
-    write_page(partial, render(page), page.figures)
-    directory.write_manifest(partial, {"digest": digest, "seed": seed, "versions": versions()})
+    return Outcome(summary, [content.methods], lambda complete: comparison_page(content))
 
 
 def _scores(run: directory.Run) -> Any:

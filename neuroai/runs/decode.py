@@ -1,16 +1,18 @@
 """``neuroai decode``: which category was shown, block by block, with a report."""
 
-import hashlib
 import os
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroai.errors import ConfigError
 from neuroai.runs import directory
+from neuroai.runs.analysis import Outcome, carry_out, open_recording, responses_of, silent
 
 if TYPE_CHECKING:
-    from neuroai.encoders.decode import Decoding
+    import xarray as xr
+
+    from neuroai.report.page import Page
     from neuroai.runs.console import Progress
     from neuroai_datasets import Recording
 
@@ -83,53 +85,29 @@ def decode(
     >>> neuroai.decode(toy, out=tempfile.mkdtemp() + "/run").summary["accuracy"]
     1.0
     """
-    from neuroai.encoders.decode import decode_blocks
-    from neuroai.runs.inputs import check_selection, load_recording
-
-    started = time.perf_counter()
     options = {"lag": _seconds("lag", lag), "tail": _seconds("tail", tail), "c": float(c), "seed": int(seed)}
     if not options["c"] > 0:
         raise ConfigError(f"c = {c}: expected a number above 0")
-    report = progress or _silent
-    named = isinstance(recording, (str, os.PathLike))
-    source: Any = os.fspath(recording) if isinstance(recording, (str, os.PathLike)) else recording
-    if named:
-        check_selection(source, selection, sorted(options))
-    elif selection:
-        raise ConfigError(f"unknown option {next(iter(selection))!r}; options: {', '.join(options)}")
-    opened = load_recording(source, selection)
-    config = {"recording": source if named else opened.name, **options, "selection": dict(selection)}
-    digest = _digest(opened, config)
-    name = f"decode-{Path(str(config['recording'])).name}-{digest[:8]}"
-    target = Path(out) if out is not None else Path("runs") / name
-    if (found := directory.existing(target, digest)) is not None:
-        return found
-    report("decode", 0, 1)
-    decoding = decode_blocks(opened, lag=options["lag"], tail=options["tail"], c=options["c"], seed=int(seed))
-    report("decode", 1, 1)
-    with directory.staging(target, digest) as partial:
-        _write(partial, opened, decoding, config, digest, started)
-        directory.finish(partial, target)
-    return directory.open_run(target)
+    opened, name = open_recording(recording, selection, options)
+    config = {"recording": name, **options, "selection": dict(selection)}
+
+    def work(partial: Path) -> Outcome:
+        return _decoded(opened, config, progress or silent)
+
+    return carry_out("decode", name, config, work, content=_content(opened), out=out)
 
 
-def _write(
-    partial: Path,
-    recording: "Recording",
-    decoding: "Decoding",
-    config: dict[str, Any],
-    digest: str,
-    started: float,
-) -> None:
+def _decoded(recording: "Recording", config: dict[str, Any], report: "Progress") -> Outcome:
+    from neuroai.encoders.decode import decode_blocks
     from neuroai.report.decoding import DecodingContent, decoding_page
-    from neuroai.report.page import render
-    from neuroai.runs.facts import machine, peak_mib, versions
     from neuroai.runs.methods import data_facts
-    from neuroai.runs.reporting import write_page
     from neuroai.runs.toml_text import dumps
 
-    assert recording.responses is not None  # load_recording refused recordings without
-    targets = int(recording.responses.sizes["target"])
+    report("decode", 0, 1)
+    settings = {key: config[key] for key in ("lag", "tail", "c", "seed")}
+    decoding = decode_blocks(recording, **settings)
+    report("decode", 1, 1)
+    targets = int(responses_of(recording).sizes["target"])
     per_run = dict(zip(decoding.runs.tolist(), decoding.accuracy_per_run.tolist(), strict=True))
     summary = {
         "recording": config["recording"],
@@ -141,29 +119,16 @@ def _write(
         "accuracy_per_run": per_run,
         "categories": list(decoding.categories),
         "confusion": decoding.confusion.tolist(),
-        "seconds": round(time.perf_counter() - started, 3),
-        "cpu_seconds": round(time.process_time(), 3),
-        "peak_mib": peak_mib(),
     }
-    told = _METHODS.format(targets=targets, lag=config["lag"], tail=config["tail"], c=config["c"])
-    facts = {
-        "digest": digest,
-        "seed": config["seed"],
-        "versions": versions(),
-        "machine": machine(),
-        "data": data_facts(recording),
-        "methods": [told],
-    }
-    text = dumps(config)
-    page = decoding_page(
-        DecodingContent(
-            summary, facts["data"], [told], text, decoding.categories, decoding.confusion, per_run
-        )
-    )
-    directory.write_text(partial / "config.toml", text)
-    directory.write_text(partial / "result.json", directory.to_json(summary) + "\n")
-    write_page(partial, render(page), page.figures)
-    directory.write_manifest(partial, facts)
+    methods = [_METHODS.format(targets=targets, lag=config["lag"], tail=config["tail"], c=config["c"])]
+    data = data_facts(recording)
+
+    def page(complete: Mapping[str, Any]) -> "Page":
+        text = dumps(config)
+        drawn = (decoding.categories, decoding.confusion, per_run)
+        return decoding_page(DecodingContent(complete, data, methods, text, *drawn))
+
+    return Outcome(summary, methods, page, data)
 
 
 def _seconds(name: str, value: float) -> float:
@@ -173,17 +138,8 @@ def _seconds(name: str, value: float) -> float:
     return seconds
 
 
-def _digest(recording: "Recording", config: dict[str, Any]) -> str:
-    import numpy as np
-
-    responses, events = recording.responses, recording.events
-    assert responses is not None  # load_recording refused recordings without
-    found = hashlib.sha256(repr(config).encode())
-    found.update(np.ascontiguousarray(responses.values).tobytes())
-    if events is not None:
-        found.update(repr({name: events[name].values.tolist() for name in sorted(events)}).encode())
-    return found.hexdigest()[:12]
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+def _content(recording: "Recording") -> "list[xr.DataArray | str]":
+    """What was measured, and when what was shown."""
+    events = recording.events
+    shown = "" if events is None else repr({str(key): events[key].values.tolist() for key in events})
+    return [responses_of(recording), shown]

@@ -32,6 +32,8 @@ from neuroai.errors import ConfigError, DamagedFileError, InterruptedRunError
 MANIFEST = "manifest.json"
 #: Where a run in preparation keeps its finished folds.
 FOLDS = "folds"
+#: Bytes of headers and checksums in ``result.nc``, generously.
+NETCDF_OVERHEAD = 2**20
 _BLOCK = 4 * 2**20
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroai.errors import ConfigError
 from neuroai.runs import directory
+from neuroai.runs.analysis import digest_of, responses_of, silent
 from neuroai.runs.config import EncodeConfig, resolve
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 #: Where runs go when no ``out`` is given.
 DEFAULT_FOLDER = "runs"
-#: Bytes of responses that are read at a time to tell recordings apart.
-_HASHED_BYTES = 2**25
-#: Bytes of headers and checksums in ``result.nc``, generously.
-_NETCDF_OVERHEAD = 2**20
 
 
 def encode(
@@ -138,7 +135,7 @@ def encode(
     digest = job.digest()
     if (found := directory.existing(job.out, digest)) is not None:
         return found
-    report = progress or _silent
+    report = progress or silent
     with directory.staging(job.out, digest) as partial:
         arrays = job.prepare(report)
         width = targets_at_once(make_plan(arrays, job.config, job.out), job.config)
@@ -179,7 +176,7 @@ def plan(
     from neuroai.runs.plan import make_plan
 
     job = _open(recording, features, config, out, **options)
-    return make_plan(job.prepare(progress or _silent), job.config, job.out)
+    return make_plan(job.prepare(progress or silent), job.config, job.out)
 
 
 @dataclass(frozen=True)
@@ -195,17 +192,9 @@ class _Job:
 
     def digest(self) -> str:
         """Return 12 hexadecimal digits of the options and of what was measured."""
-        import numpy as np
-
-        responses, stimulus = self.recording.responses, self.recording.stimulus
-        assert responses is not None  # load_recording refused recordings without
-        found = hashlib.sha256(self.config.digest().encode())
-        rows = max(1, _HASHED_BYTES // (responses.shape[1] * responses.dtype.itemsize))
-        for start in range(0, responses.shape[0], rows):
-            found.update(np.ascontiguousarray(responses[start : start + rows].values).data)
-        if stimulus is not None:
-            found.update(repr((stimulus.shape, stimulus.ids)).encode())
-        return found.hexdigest()[:12]
+        stimulus = self.recording.stimulus
+        seen = "" if stimulus is None else repr((stimulus.shape, stimulus.ids))
+        return digest_of({"config": self.config.digest()}, (responses_of(self.recording), seen))
 
     def prepare(self, report: "Progress") -> "Inputs":
         from neuroai.runs.inputs import prepare
@@ -221,14 +210,16 @@ def _open(
     **options: Any,
 ) -> _Job:
     from neuroai.runs.fitting import check_device, check_readout
-    from neuroai.runs.inputs import complete, load_recording
+    from neuroai.runs.inputs import complete
+    from neuroai_datasets.loading import load
 
     given, names = _split_features(features)
     resolved, origins = resolve_options(recording, config=config, features=names, given=given, **options)
     check_device(resolved.device)
     check_readout(resolved.readout)
     source = os.fspath(recording) if isinstance(recording, (str, os.PathLike)) else recording
-    opened = load_recording(source, resolved.selection)
+    opened = load(source, **resolved.selection) if isinstance(source, str) else source
+    responses_of(opened)  # refuses recordings without
     resolved = complete(resolved, opened)
     target = Path(out) if out is not None else _default_out(resolved)
     in_memory = bool(given) or not isinstance(source, str)
@@ -302,7 +293,7 @@ def _work(
     predictions, scores, readout = fit_and_score(arrays, config, partial, report, width)
     report("scores", 0, 1)
     tree = build_tree(arrays, predictions, scores, readout)
-    directory.reserve(partial, 2 * tree.nbytes + _NETCDF_OVERHEAD)
+    directory.reserve(partial, 2 * tree.nbytes + directory.NETCDF_OVERHEAD)
     save_tree(tree, partial / "result.nc")
     report("scores", 1, 1)
     directory.write_text(partial / "config.toml", config.to_toml(job.origins))
@@ -365,7 +356,3 @@ def _fingerprint(maps: "FeatureMaps") -> str:
     import numpy as np
 
     return hashlib.sha256(np.ascontiguousarray(maps.values).tobytes()).hexdigest()[:8]
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""

@@ -1,9 +1,7 @@
 """``neuroai geometry``: dissimilarities of models against those of a recording, with a report."""
 
-import hashlib
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +10,10 @@ from numpy.typing import NDArray
 
 from neuroai.errors import ConfigError, DataError
 from neuroai.runs import directory
+from neuroai.runs.analysis import Outcome, carry_out, open_recording, responses_of, silent
 
 if TYPE_CHECKING:
+    from neuroai.report.page import Page
     from neuroai.runs.console import Progress
     from neuroai_datasets import Recording
 
@@ -89,37 +89,24 @@ def geometry(
     ----------
     Kriegeskorte, Mur, Bandettini (2008); Nili et al. (2014).
     """
-    from neuroai_datasets.loading import load
-
-    started = time.perf_counter()
     models = [name.strip() for name in features.split(",")] if isinstance(features, str) else list(features)
     _check(rdm, measure, draws, models)
-    named = isinstance(recording, (str, os.PathLike))
-    source: Any = os.fspath(recording) if isinstance(recording, (str, os.PathLike)) else recording
-    opened: Recording = load(source, **selection) if named else source
-    config: dict[str, Any] = {
-        "recording": source if named else opened.name,
+    options: dict[str, Any] = {
         "features": models,
         "rdm": rdm,
         "measure": measure,
         "draws": int(draws),
         "seed": int(seed),
-        "selection": dict(selection),
     }
+    opened, name = open_recording(recording, selection, options)
+    config = {"recording": name, **options, "selection": dict(selection)}
     regions = _regions(opened, rdm)
-    digest = _digest(config, regions)
-    target = (
-        Path(out)
-        if out is not None
-        else Path("runs") / f"geometry-{Path(str(config['recording'])).name}-{digest[:8]}"
-    )
-    if (found := directory.existing(target, digest)) is not None:
-        return found
-    vectors = _models(opened, models, rdm, progress)
-    with directory.staging(target, digest) as partial:
-        _write(partial, opened, regions, vectors, config, digest, started)
-        directory.finish(partial, target)
-    return directory.open_run(target)
+    content = [part for pair in regions.items() for part in pair]
+
+    def work(partial: Path) -> Outcome:
+        return _compared(opened, regions, config, progress or silent)
+
+    return carry_out("geometry", name, config, work, content=content, out=out)
 
 
 def _check(rdm: str, measure: str, draws: int, models: Sequence[str]) -> None:
@@ -140,8 +127,8 @@ def _regions(recording: "Recording", method: str) -> dict[str, Array]:
     if "rdm" in recording.tree.children:
         found = {}
         for name, variable in recording.tree["rdm"].to_dataset().data_vars.items():
-            values = variable.mean("session") if "session" in variable.dims else variable
-            matrices = np.asarray(values.values, dtype=np.float64)
+            mean = variable.mean("session") if "session" in variable.dims else variable
+            matrices = np.asarray(mean.values, dtype=np.float64)
             found[str(name)] = np.stack(
                 [condensed(one) for one in matrices.reshape(-1, *matrices.shape[-2:])]
             )
@@ -151,16 +138,17 @@ def _regions(recording: "Recording", method: str) -> dict[str, Array]:
             f"{recording.name} has neither dissimilarities nor responses to pictures: expected a recording "
             "such as objects92 or v4_images"
         )
-    index = recording.responses["stimulus"].values
+    responses = responses_of(recording)
+    index = responses["stimulus"].values
     if not np.array_equal(np.unique(index), np.arange(len(recording.stimulus))):
         raise DataError(f"{recording.name} has pictures without responses, or responses without a picture")
-    values = np.asarray(recording.responses.values, dtype=np.float64)
+    values = np.asarray(responses.values, dtype=np.float64)
     means = np.stack([values[index == one].mean(axis=0) for one in range(len(recording.stimulus))])
     return {"all targets": rdm(means, method)[None]}  # type: ignore[arg-type]
 
 
 def _models(
-    recording: "Recording", models: Sequence[str], method: str, progress: "Progress | None"
+    recording: "Recording", models: Sequence[str], method: str, report: "Progress"
 ) -> dict[str, Array]:
     from neuroai.encoders.features import extract
     from neuroai.geometry import rdm
@@ -169,31 +157,22 @@ def _models(
         raise DataError(f"{recording.name} has no pictures, so no model can be compared with it")
     found = {}
     for done, name in enumerate(models):
-        if progress is not None:
-            progress("models", done, len(models))
+        report("models", done, len(models))
         values = np.asarray(extract(recording.stimulus, name).values)
         found[name] = rdm(values.reshape(len(values), -1), method)  # type: ignore[arg-type]
     return found
 
 
-def _write(
-    partial: Path,
-    recording: "Recording",
-    regions: dict[str, Array],
-    models: dict[str, Array],
-    config: dict[str, Any],
-    digest: str,
-    started: float,
-) -> None:
+def _compared(
+    recording: "Recording", regions: dict[str, Array], config: dict[str, Any], report: "Progress"
+) -> Outcome:
     from neuroai.geometry import mds
     from neuroai.geometry.rdm import square
     from neuroai.report.geometry import GeometryContent, geometry_page
-    from neuroai.report.page import render
-    from neuroai.runs.facts import machine, versions
     from neuroai.runs.methods import data_facts
-    from neuroai.runs.reporting import write_page
     from neuroai.runs.toml_text import dumps
 
+    models = _models(recording, config["features"], config["rdm"], report)
     together = {**{name: one.mean(axis=0) for name, one in regions.items()}, **models}
     units = np.stack([_unit(one, config["measure"]) for one in together.values()])
     similar = units @ units.T
@@ -211,38 +190,20 @@ def _write(
         "between": {
             f"{names[i]} - {names[j]}": float(similar[i, j]) for i in range(len(names)) for j in range(i)
         },
-        "seconds": round(time.perf_counter() - started, 3),
     }
-    told = _METHODS.format(
-        pairs=units.shape[1],
-        conditions=conditions,
-        rdm=config["rdm"],
-        measure=config["measure"],
-        draws=config["draws"],
-    )
-    facts = {
-        "digest": digest,
-        "seed": config["seed"],
-        "versions": versions(),
-        "machine": machine(),
-        "data": data_facts(recording),
-        "methods": [told],
-    }
-    text = dumps(config)
-    content = GeometryContent(
-        summary,
-        facts["data"],
-        [told],
-        text,
-        {name: square(one) for name, one in together.items()},
-        placed.points if placed is not None else np.zeros((len(units), 2)),
-        placed.stress if placed is not None else 0.0,
-    )
-    page = geometry_page(content)
-    directory.write_text(partial / "config.toml", text)
-    directory.write_text(partial / "result.json", directory.to_json(summary) + "\n")
-    write_page(partial, render(page), page.figures)
-    directory.write_manifest(partial, facts)
+    told = {key: config[key] for key in ("rdm", "measure", "draws")}
+    methods = [_METHODS.format(pairs=units.shape[1], conditions=conditions, **told)]
+    data = data_facts(recording)
+    matrices = {name: square(one) for name, one in together.items()}
+    points = np.zeros((len(units), 2)) if placed is None else placed.points
+    stress = 0.0 if placed is None else placed.stress
+
+    def page(complete: Mapping[str, Any]) -> "Page":
+        return geometry_page(
+            GeometryContent(complete, data, methods, dumps(config), matrices, points, stress)
+        )
+
+    return Outcome(summary, methods, page, data)
 
 
 def _scored(subjects: Array, models: dict[str, Array], config: dict[str, Any]) -> dict[str, Any]:
@@ -310,10 +271,3 @@ def _unit(vector: Array, measure: str) -> Array:
     if length == 0:
         raise DataError("all dissimilarities of a model or region are equal: there is nothing to compare")
     return values / length
-
-
-def _digest(config: dict[str, Any], regions: dict[str, Array]) -> str:
-    found = hashlib.sha256(repr(config).encode())
-    for name, values in regions.items():
-        found.update(name.encode() + values.tobytes())
-    return found.hexdigest()[:12]

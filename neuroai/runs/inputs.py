@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroai.errors import ConfigError, DataError, ShapeError
+from neuroai.errors import ConfigError, ShapeError
+from neuroai.runs.analysis import responses_of
 from neuroai.runs.config import EncodeConfig
 from neuroai.runs.folds import Folds, make_folds
 from neuroai.runs.preparation import prepare_responses
@@ -51,15 +52,13 @@ class Inputs:
     @property
     def shape(self) -> tuple[int, int]:
         """Number of samples and of targets; nothing is read."""
-        responses = self.recording.responses
-        assert responses is not None  # load_recording refused recordings without
+        responses = responses_of(self.recording)
         return int(responses.shape[0]), int(responses.shape[1])
 
     @cached_property
     def responses(self) -> NDArray[np.floating]:
         """Prepared responses (n_samples, n_targets), read on first use."""
-        responses = self.recording.responses
-        assert responses is not None  # load_recording refused recordings without
+        responses = responses_of(self.recording)
         return prepare_responses(
             responses.values,
             _runs(self.recording),
@@ -106,26 +105,6 @@ def check_selection(name: str, selection: Mapping[str, str], options: Sequence[s
             guess = near or difflib.get_close_matches(key, [*known, *options], n=1, cutoff=0.0)
             offered = f"; {name} can be selected by {', '.join(known)}" if known else ""
             raise ConfigError(f"unknown option --{key}; did you mean --{guess[0]}?{offered}")
-
-
-def load_recording(source: "str | Recording", selection: Mapping[str, str]) -> "Recording":
-    """Open a recording by name or path; a recording is passed on.
-
-    Raises
-    ------
-    DataError
-        If it cannot be opened, or holds no responses over samples.
-    """
-    from neuroai_datasets.loading import load
-    from neuroai_datasets.recording import Recording
-
-    recording = source if isinstance(source, Recording) else load(source, **selection)
-    if recording.responses is None:
-        raise DataError(
-            f"{recording.name} holds spikes but no responses over samples; bin them first, "
-            "for example with SpikeTrains.bin, and make a recording of the counts"
-        )
-    return recording
 
 
 def complete(config: EncodeConfig, recording: "Recording") -> EncodeConfig:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroai.report.content import Attention, EncodingContent, Examples, Fields
+from neuroai.runs.analysis import responses_of
 from neuroai.runs.inputs import Inputs
 from neuroai.runs.scoring import target_names
 
@@ -187,9 +188,7 @@ def _chosen_queries(
     names = getattr(readout, "query_names_", ())
     if len(names) == n_queries:
         return [(place, str(name)) for place, name in enumerate(names)][:_MOST_QUERIES]
-    responses = inputs.recording.responses
-    assert responses is not None  # load_recording refused recordings without
-    targets = target_names(responses)
+    targets = target_names(responses_of(inputs.recording))
     return [(int(place), targets[place]) for place in _ranked(r)[:_MOST_QUERIES]]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroai.runs.analysis import responses_of
 from neuroai.runs.config import EncodeConfig
 from neuroai.runs.inputs import Inputs
 
@@ -90,8 +91,7 @@ def joined_result(parts: "Sequence[EncodingResult]", inputs: Inputs) -> "Encodin
 def _coordinates(inputs: Inputs) -> dict[str, NDArray[Any]]:
     from neuroai.encoders.result import SCORES
 
-    responses = inputs.recording.responses
-    assert responses is not None  # load_recording refused recordings without
+    responses = responses_of(inputs.recording)
     coords = {
         # A simulator's own "ceiling" must not hide the estimated one.
         f"known_{name}" if name in SCORES else str(name): coord.values

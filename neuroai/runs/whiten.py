@@ -1,19 +1,21 @@
 """``neuroai whiten``: whiten the responses of a recording, measured on samples held out, with a report."""
 
-import hashlib
 import os
-import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroai.errors import ConfigError
 from neuroai.runs import directory
+from neuroai.runs.analysis import Outcome, carry_out, open_recording, responses_of, silent
 
 if TYPE_CHECKING:
     import numpy as np
+    import xarray as xr
     from numpy.typing import NDArray
 
+    from neuroai.report.page import Page
     from neuroai.runs.console import Progress
     from neuroai_datasets import Recording
 
@@ -93,27 +95,16 @@ def whiten(
     >>> summary["after"]["mean_correlation"] < 0.15 < summary["before"]["mean_correlation"]
     True
     """
-    from neuroai.runs.inputs import check_selection, load_recording
-
-    started = time.perf_counter()
     if method not in METHODS:
         raise ConfigError(f"found the method {method!r}; there are: {', '.join(METHODS)}")
-    named = isinstance(recording, (str, os.PathLike))
-    source: Any = os.fspath(recording) if isinstance(recording, (str, os.PathLike)) else recording
     options = {"method": method, "shape": shape, "window": int(window), "seed": int(seed)}
-    if named:
-        check_selection(source, selection, sorted(options))
-    opened = load_recording(source, selection)
-    config = {"recording": source if named else opened.name, **options, "selection": dict(selection)}
-    config = {key: value for key, value in config.items() if value is not None}
-    digest = _digest(opened, config)
-    target = Path(out) if out is not None else Path("runs") / f"whiten-{opened.name}-{digest[:8]}"
-    if (found := directory.existing(target, digest)) is not None:
-        return found
-    with directory.staging(target, digest) as partial:
-        _write(partial, opened, config, digest, progress or _silent, started)
-        directory.finish(partial, target)
-    return directory.open_run(target)
+    opened, name = open_recording(recording, selection, options)
+    config = {"recording": name, **options, "selection": dict(selection)}
+
+    def work(staged: Path) -> Outcome:
+        return _whitened(opened, config, progress or silent)
+
+    return carry_out("whiten", name, config, work, content=[responses_of(opened)], out=out)
 
 
 def demo_whitening(
@@ -140,28 +131,17 @@ def demo_whitening(
     )
 
 
-def _write(
-    partial: Path,
-    recording: "Recording",
-    config: dict[str, Any],
-    digest: str,
-    progress: "Progress",
-    started: float,
-) -> None:
-    from neuroai.report.page import Page, Section, Table, render
-    from neuroai.runs.facts import machine, peak_mib, versions
+def _whitened(recording: "Recording", config: dict[str, Any], report: "Progress") -> Outcome:
     from neuroai.runs.methods import data_facts
-    from neuroai.runs.reporting import write_page
-    from neuroai.runs.toml_text import dumps
 
     x, runs, kept = _responses(recording)
     halves, split = _halves(recording, len(x), config["seed"])
     measured: list[tuple[dict[str, float], dict[str, float]]] = []
     for number, (train, test) in enumerate(halves):
-        progress("whiten", number, len(halves) + 1)
+        report("whiten", number, len(halves) + 1)
         fitted = _fitted(config, x[train], runs[train])
         measured.append((_measures(x[test]), _measures(_applied(fitted, config, x[test], runs[test]))))
-    progress("whiten", len(halves), len(halves) + 1)
+    report("whiten", len(halves), len(halves) + 1)
     fitted = _fitted(config, x, runs)
     white = _applied(fitted, config, x, runs)
     before, after = (_mean([pair[side] for pair in measured]) for side in (0, 1))
@@ -174,51 +154,46 @@ def _write(
         "before": before,
         "after": after,
         "after_on_fitted_samples": _measures(white),
-        "seconds": round(time.perf_counter() - started, 3),
-        "peak_mib": peak_mib(),
     }
     told = _TOLD.format(
         n=summary["n_targets"], m=len(x), method=config["method"], split=split, dropped=summary["n_constant"]
     )
-    facts = {
-        "digest": digest,
-        "seed": config["seed"],
-        "versions": versions(),
-        "machine": machine(),
-        "data": data_facts(recording),
-        "methods": [told],
-    }
-    rows = [[name, before[name], after[name], summary["after_on_fitted_samples"][name]] for name in before]
+    report("whiten", len(halves) + 1, len(halves) + 1)
+    page = partial(_page, recording.name, config, told, _figures(x, white))
+    return Outcome(summary, [told], page, data_facts(recording), _tree(white, kept), _model(fitted))
+
+
+def _page(
+    name: str, config: dict[str, Any], told: str, figures: list[Any], summary: Mapping[str, Any]
+) -> "Page":
+    from neuroai.report.page import Page, Section, Table
+    from neuroai.runs.toml_text import dumps
+
+    before, after, fitted = (summary[key] for key in ("before", "after", "after_on_fitted_samples"))
+    rows = [[measure, before[measure], after[measure], fitted[measure]] for measure in before]
     table = Table(
         ("measure", "before", "after, held out", "after, fitted"), rows, "How white the responses are."
     )
-    page = Page(
-        title=f"Whitening of {recording.name}",
+    return Page(
+        title=f"Whitening of {name}",
         subtitle=str(config["method"]),
         numbers=[
             (f"{before['mean_correlation']:.3f}", "mean |correlation| before"),
             (f"{after['mean_correlation']:.3f}", "after, held out"),
         ],
         sections=[
-            Section("Result", figures=_figures(x, white), tables=[table]),
+            Section("Result", figures=figures, tables=[table]),
             Section("Methods", paragraphs=[told]),
             Section("Reproduce", preformatted=dumps(config)),
         ],
     )
-    _save(partial, recording, white, kept, fitted)
-    directory.write_text(partial / "config.toml", dumps(config))
-    directory.write_text(partial / "result.json", directory.to_json(summary) + "\n")
-    write_page(partial, render(page), page.figures)
-    directory.write_manifest(partial, facts)
-    progress("whiten", len(halves) + 1, len(halves) + 1)
 
 
 def _responses(recording: "Recording") -> "tuple[Array, NDArray[np.int64], NDArray[np.bool_]]":
     """Responses of targets that vary, the run of each sample, and which targets these are."""
     import numpy as np
 
-    responses = recording.responses
-    assert responses is not None  # load_recording refused recordings without
+    responses = responses_of(recording)
     x = np.asarray(responses.values, dtype=np.float64)
     if not np.isfinite(x).all():
         raise ConfigError(
@@ -302,40 +277,18 @@ def _figures(x: "Array", white: "Array") -> list[Any]:
     return [Figure("spectrum", to_svg(drawn), "Eigenvalues of the covariance before and after.")]
 
 
-def _save(
-    partial: Path, recording: "Recording", white: "Array", kept: "NDArray[np.bool_]", fitted: Any
-) -> None:
+def _tree(white: "Array", kept: "NDArray[np.bool_]") -> "xr.DataTree":
     import numpy as np
     import xarray as xr
-    from safetensors.numpy import save
-
-    from neuroai_datasets.store import save_tree, write_atomic
 
     dims = ("sample", "target" if white.shape[1] == int(kept.sum()) else "component")
-    data = xr.Dataset(
-        {"responses": (dims, white.astype(np.float32)), "kept": ("input", kept.astype(np.int8))}
-    )
-    save_tree(xr.DataTree.from_dict({"/": data}), partial / "result.nc")
-    names = ("mean_", "gains_", "frame_", "response_matrix_", "whitening_", "context_gains_")
-    found = {name.rstrip("_"): getattr(fitted, name) for name in names if hasattr(fitted, name)}
-    arrays = {name: np.ascontiguousarray(value, dtype=np.float64) for name, value in found.items()}
-    (partial / "model").mkdir(exist_ok=True)
-    write_atomic(partial / "model" / "whitening.safetensors", lambda path: _bytes(path, save(arrays)))
+    found = {"responses": (dims, white.astype(np.float32)), "kept": ("input", kept.astype(np.int8))}
+    return xr.DataTree.from_dict({"/": xr.Dataset(found)})
 
 
-def _bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def _digest(recording: "Recording", config: Mapping[str, Any]) -> str:
+def _model(fitted: Any) -> "dict[str, Array]":
     import numpy as np
 
-    responses = recording.responses
-    assert responses is not None  # load_recording refused recordings without
-    found = hashlib.sha256(repr(sorted(config.items(), key=str)).encode())
-    found.update(np.ascontiguousarray(responses.values).tobytes())
-    return found.hexdigest()[:12]
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+    names = ("mean_", "gains_", "frame_", "response_matrix_", "whitening_", "context_gains_")
+    found = {name.rstrip("_"): getattr(fitted, name) for name in names if hasattr(fitted, name)}
+    return {name: np.asarray(value, dtype=np.float64) for name, value in found.items()}

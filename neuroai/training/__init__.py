@@ -3,30 +3,22 @@
 Names resolve lazily, so that importing this package stays light.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
-    from neuroai.training.checkpoint import Checkpoint, load_newest, save_checkpoint
-    from neuroai.training.loop import Plan, TrainingResult, train
+    from neuroai.training.checkpoint import Checkpoint as Checkpoint
+    from neuroai.training.checkpoint import load_newest as load_newest
+    from neuroai.training.checkpoint import save_checkpoint as save_checkpoint
+    from neuroai.training.loop import Plan as Plan
+    from neuroai.training.loop import TrainingResult as TrainingResult
+    from neuroai.training.loop import train as train
 
-_PLACES = {
-    "Checkpoint": "checkpoint",
-    "Plan": "loop",
-    "TrainingResult": "loop",
-    "load_newest": "checkpoint",
-    "save_checkpoint": "checkpoint",
-    "train": "loop",
-}
-
-__all__ = ["Checkpoint", "Plan", "TrainingResult", "load_newest", "save_checkpoint", "train"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "checkpoint": ["Checkpoint", "load_newest", "save_checkpoint"],
+        "loop": ["Plan", "TrainingResult", "train"],
+    },
+)

@@ -3,8 +3,9 @@
 Names are imported on first use: the transformers need scikit-learn, the circuits torch, the frames neither.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from neuroai.whitening import baselines as baselines
@@ -24,29 +25,17 @@ if TYPE_CHECKING:
     from neuroai.whitening.local_whitener import LocalWhitener as LocalWhitener
     from neuroai.whitening.multi_timescale import MultiTimescaleWhitener as MultiTimescaleWhitener
 
-_WHERE = {
-    "ZCA": "classical",
-    "GainWhitener": "gain_whitener",
-    "newton_gains": "gains",
-    "nonnegative_gains": "gains",
-    "optimal_gains": "gains",
-    "WhiteningLayer": "layer",
-    "Grid": "local",
-    "LocalCircuit": "local",
-    "fit_local": "local_fit",
-    "LocalWhitener": "local_whitener",
-    "MultiTimescaleWhitener": "multi_timescale",
-}
-_MODULES = ("baselines", "circuit", "convergence", "frames", "timescales")
-
-__all__ = [*_WHERE, *_MODULES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"neuroai.whitening.{name}")
-    if name in _WHERE:
-        return getattr(import_module(f"neuroai.whitening.{_WHERE[name]}"), name)
-    raise AttributeError(
-        f"module 'neuroai.whitening' has no attribute {name!r}; it has: {', '.join(__all__)}"
-    )
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["baselines", "circuit", "convergence", "frames", "timescales"],
+    submod_attrs={
+        "classical": ["ZCA"],
+        "gain_whitener": ["GainWhitener"],
+        "gains": ["newton_gains", "nonnegative_gains", "optimal_gains"],
+        "layer": ["WhiteningLayer"],
+        "local": ["Grid", "LocalCircuit"],
+        "local_fit": ["fit_local"],
+        "local_whitener": ["LocalWhitener"],
+        "multi_timescale": ["MultiTimescaleWhitener"],
+    },
+)

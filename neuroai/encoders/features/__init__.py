@@ -3,8 +3,9 @@
 Names resolve lazily, so that importing this package stays light.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from neuroai.encoders.features.cache import FeatureCache as FeatureCache
@@ -16,27 +17,13 @@ if TYPE_CHECKING:
     from neuroai.encoders.features.spec import FeatureSpec as FeatureSpec
     from neuroai.encoders.features.spec import build_extractor as build_extractor
 
-_PLACES = {
-    "EXTRACTORS": "spec",
-    "Extractor": "extractor",
-    "FeatureCache": "cache",
-    "FeatureMaps": "maps",
-    "FeatureSpec": "spec",
-    "build_extractor": "spec",
-    "default_cache": "cache",
-    "extract": "extraction",
-}
-
-__all__ = sorted(_PLACES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "cache": ["FeatureCache", "default_cache"],
+        "extraction": ["extract"],
+        "extractor": ["Extractor"],
+        "maps": ["FeatureMaps"],
+        "spec": ["EXTRACTORS", "FeatureSpec", "build_extractor"],
+    },
+)

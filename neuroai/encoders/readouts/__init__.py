@@ -3,46 +3,29 @@
 Names resolve lazily, so that importing this package stays light.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
-    from neuroai.encoders.readouts.attention import AttentionReadout
-    from neuroai.encoders.readouts.base import Readout
-    from neuroai.encoders.readouts.factorised import FactorisedReadout
-    from neuroai.encoders.readouts.gaussian import GaussianReadout
-    from neuroai.encoders.readouts.pca_ridge import PCARidgeReadout
-    from neuroai.encoders.readouts.registry import READOUTS, make_readout
-    from neuroai.encoders.readouts.ridge import RidgeReadout
+    from neuroai.encoders.readouts.attention import AttentionReadout as AttentionReadout
+    from neuroai.encoders.readouts.base import Readout as Readout
+    from neuroai.encoders.readouts.factorised import FactorisedReadout as FactorisedReadout
+    from neuroai.encoders.readouts.gaussian import GaussianReadout as GaussianReadout
+    from neuroai.encoders.readouts.pca_ridge import PCARidgeReadout as PCARidgeReadout
+    from neuroai.encoders.readouts.registry import READOUTS as READOUTS
+    from neuroai.encoders.readouts.registry import make_readout as make_readout
+    from neuroai.encoders.readouts.ridge import RidgeReadout as RidgeReadout
 
-_PLACES = {
-    "READOUTS": "registry",
-    "AttentionReadout": "attention",
-    "FactorisedReadout": "factorised",
-    "GaussianReadout": "gaussian",
-    "PCARidgeReadout": "pca_ridge",
-    "Readout": "base",
-    "RidgeReadout": "ridge",
-    "make_readout": "registry",
-}
-
-__all__ = [
-    "READOUTS",
-    "AttentionReadout",
-    "FactorisedReadout",
-    "GaussianReadout",
-    "PCARidgeReadout",
-    "Readout",
-    "RidgeReadout",
-    "make_readout",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "attention": ["AttentionReadout"],
+        "base": ["Readout"],
+        "factorised": ["FactorisedReadout"],
+        "gaussian": ["GaussianReadout"],
+        "pca_ridge": ["PCARidgeReadout"],
+        "registry": ["READOUTS", "make_readout"],
+        "ridge": ["RidgeReadout"],
+    },
+)

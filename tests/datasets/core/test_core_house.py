@@ -75,7 +75,7 @@ def test_every_export_exists() -> None:
     for name in neuroai_datasets.__all__:
         assert getattr(neuroai_datasets, name) is not None
     assert set(neuroai_datasets.__all__) <= set(dir(neuroai_datasets))
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="neuroai_datasets attribute nonsense"):
         neuroai_datasets.nonsense  # noqa: B018
 
 

@@ -44,7 +44,7 @@ def test_runs_whiten_held_out_samples(method: str, tmp_path: Path) -> None:
     assert summary["n_constant"] == 1
     assert summary["after"]["mean_correlation"] < 0.12 < summary["before"]["mean_correlation"]
     assert summary["after_on_fitted_samples"]["distance"] < 0.05
-    assert (run.path / "model" / "whitening.safetensors").is_file()
+    assert (run.path / "model" / "parameters.safetensors").is_file()
     assert "<svg" in run.report.read_text()
     again = whiten(recording(), method=method, window=6, out=tmp_path / "run")
     assert again.manifest == run.manifest
