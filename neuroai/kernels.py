@@ -2,6 +2,11 @@
 
 from neuroai_kernels import KernelUnavailableError as KernelUnavailableError
 from neuroai_kernels import ShapeError as ShapeError
+from neuroai_kernels.connectivity import Connection as Connection
+from neuroai_kernels.connectivity import draw_rows as draw_rows
+from neuroai_kernels.connectivity import normal_delay as normal_delay
+from neuroai_kernels.connectivity import normal_weight as normal_weight
+from neuroai_kernels.connectivity import row_counts as row_counts
 from neuroai_kernels.kwinners import boosted as boosted
 from neuroai_kernels.kwinners import kwinners as kwinners
 from neuroai_kernels.kwinners import update_duty as update_duty
@@ -21,3 +26,5 @@ from neuroai_kernels.segment_overlap import pack_bits as pack_bits
 from neuroai_kernels.segment_overlap import segment_overlap as segment_overlap
 from neuroai_kernels.segment_overlap import segment_responses as segment_responses
 from neuroai_kernels.segment_select import segment_select as segment_select
+from neuroai_kernels.spike_delivery import SynapseRows as SynapseRows
+from neuroai_kernels.spike_delivery import deliver_spikes as deliver_spikes
