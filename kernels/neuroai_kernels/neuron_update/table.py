@@ -10,6 +10,7 @@ from torch import Tensor
 
 __all__ = [
     "COEFFICIENTS",
+    "HELD",
     "PREFIX",
     "TAG_NOISE",
     "TAG_POISSON",
@@ -24,7 +25,7 @@ __all__ = [
 # Stream tags of counter word 2 (tag << 24). Word 0 is neuron // 4 (the neuron takes word neuron % 4 of the
 # four drawn), word 1 is 0, word 3 the step: one Philox call serves four neighbouring neurons.
 TAG_POISSON = 0x40
-TAG_NOISE = 0x41
+TAG_NOISE = 0x41  # and the next, for the second number of Box-Muller
 
 
 class Kind(IntEnum):
@@ -52,19 +53,24 @@ VARIABLES: dict[Kind, tuple[str, ...]] = {
     Kind.HH: ("v", "g_e", "g_i", "m", "h", "n"),
 }
 
+#: Kinds whose potential stays at reset while the neuron is refractory; the others go on, without spiking.
+HELD = (Kind.LIF_DELTA, Kind.LIF_EXP, Kind.LIF_ALPHA, Kind.LIF_COBA, Kind.ADEX)
+
 #: Entries of every coefficient row, whatever the kind. Times in seconds, mV, pA, nS, pF.
 PREFIX = (
     "threshold",  # a spike where v >= threshold after the step (HH: crossed upwards)
     "reset",
     "refractory",  # steps
-    "drive",  # what the constant current adds a step (exact kinds: mV), or that current itself (pA)
+    "drive",  # what the constant current adds to v in a step, mV (conductance kinds, Izhikevich: itself)
     "current_gain",  # the same for 1 pA of the extra current of each neuron
     "poisson_weight",  # added to the arrivals of poisson_channel for each event drawn
     "poisson_channel",
-    "noise",  # standard deviation that white noise adds to v a step, mV
+    "noise",  # standard deviation of white noise in a step, in the unit of drive
 )
 
-#: Entries after the prefix, by kind.
+_CONDUCTANCES = ("g_l", "e_l", "e_e", "e_i", "decay_e", "decay_i", "step_over_c")
+
+#: Entries after the prefix, by kind. With substeps, ``step_over_c``, ``w_decay``, ``step_ms`` are of one.
 COEFFICIENTS: dict[Kind, tuple[str, ...]] = {
     Kind.LIF_DELTA: ("p22",),
     Kind.LIF_EXP: ("p22", "p11_0", "p21_0", "p11_1", "p21_1"),
@@ -72,17 +78,11 @@ COEFFICIENTS: dict[Kind, tuple[str, ...]] = {
         "p22",
         *(f"{name}_{channel}" for channel in (0, 1) for name in ("p11", "p21", "p31", "p32", "scale")),
     ),
-    Kind.LIF_COBA: ("g_l", "e_l", "e_e", "e_i", "decay_e", "decay_i", "step_over_c"),
+    Kind.LIF_COBA: _CONDUCTANCES,
     Kind.ALIF: ("p22", "rho", "beta", "gain"),
-    Kind.ADEX: (
-        *("g_l", "e_l", "e_e", "e_i", "decay_e", "decay_i", "step_over_c"),
-        *("delta_t", "v_t", "v_peak", "a", "b", "w_decay", "substeps"),
-    ),
+    Kind.ADEX: (*_CONDUCTANCES, "delta_t", "v_t", "a", "b", "w_decay", "substeps"),
     Kind.IZHIKEVICH: ("a", "b", "d", "step_ms", "halves"),
-    Kind.HH: (
-        *("g_l", "e_l", "e_e", "e_i", "decay_e", "decay_i", "step_over_c"),
-        *("g_na", "g_k", "e_na", "e_k", "v_t", "step_ms", "substeps"),
-    ),
+    Kind.HH: (*_CONDUCTANCES, "g_na", "g_k", "e_na", "e_k", "v_t", "step_ms", "substeps"),
 }
 
 WIDTH = len(PREFIX) + max(map(len, COEFFICIENTS.values()))
