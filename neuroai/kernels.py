@@ -7,6 +7,10 @@ from neuroai_kernels.connectivity import draw_rows as draw_rows
 from neuroai_kernels.connectivity import normal_delay as normal_delay
 from neuroai_kernels.connectivity import normal_weight as normal_weight
 from neuroai_kernels.connectivity import row_counts as row_counts
+from neuroai_kernels.event_matmul import SpikeList as SpikeList
+from neuroai_kernels.event_matmul import SynapseIndex as SynapseIndex
+from neuroai_kernels.event_matmul import event_matmul as event_matmul
+from neuroai_kernels.inversions import inversions as inversions
 from neuroai_kernels.kwinners import boosted as boosted
 from neuroai_kernels.kwinners import kwinners as kwinners
 from neuroai_kernels.kwinners import update_duty as update_duty
@@ -28,3 +32,7 @@ from neuroai_kernels.segment_overlap import segment_responses as segment_respons
 from neuroai_kernels.segment_select import segment_select as segment_select
 from neuroai_kernels.spike_delivery import SynapseRows as SynapseRows
 from neuroai_kernels.spike_delivery import deliver_spikes as deliver_spikes
+from neuroai_kernels.stable_order import stable_order as stable_order
+from neuroai_kernels.stdp import StdpRule as StdpRule
+from neuroai_kernels.stdp import StdpTraces as StdpTraces
+from neuroai_kernels.stdp import stdp_step as stdp_step

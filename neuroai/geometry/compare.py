@@ -7,14 +7,15 @@ Schütt et al. (2023), eLife: random-tie rank correlation (rho-a) and the choice
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from neuroai.errors import ConfigError, DataError, ShapeError
 from neuroai.geometry.rdm import condensed, square
+from neuroai_kernels.inversions import inversions
+from neuroai_kernels.stable_order import stable_order
 
 __all__ = ["MEASURES", "bures_distance", "bures_similarity", "compare", "noise_ceiling"]
 
@@ -183,7 +184,7 @@ def _rho_a(a: Array, b: Array) -> float:
 
 def _ranks(values: Array) -> Array:
     """Ranks from 1, ties sharing their mean."""
-    order = np.argsort(values)
+    order = stable_order(values)
     ordered = values[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     ranks = np.empty(values.size)
@@ -196,18 +197,42 @@ def _ranks(values: Array) -> Array:
 
 
 def _tau_a(a: Array, b: Array) -> float:
-    tau_b = _tau_b(a, b)
-    pairs = a.size * (a.size - 1) / 2
-    untied = np.sqrt((pairs - _ties(a)) * (pairs - _ties(b)))
-    return float(tau_b * untied / pairs)
+    agreement, pairs, _, _ = _agreement(a, b)
+    return agreement / pairs
 
 
 def _tau_b(a: Array, b: Array) -> float:
-    return float(scipy.stats.kendalltau(a, b).statistic)
+    agreement, pairs, ties_a, ties_b = _agreement(a, b)
+    return _ratio(agreement, (pairs - ties_a) * (pairs - ties_b))
 
 
-def _ties(values: Array) -> float:
-    counts = np.unique(values, return_counts=True)[1].astype(np.float64)
+def _agreement(a: Array, b: Array) -> tuple[float, float, float, float]:
+    """Concordant minus discordant pairs of entries, all pairs, and those that are tied in each."""
+    order, ranks = _dense_ranks(a)
+    _, others = _dense_ranks(b)
+    ties_a, ties_b = _tied(ranks), _tied(others)
+    joint = 0.0
+    if ties_a:
+        # Entries tied in a must come in the order of b, or they would count as discordant.
+        both = ranks * (int(others.max()) + 1) + others
+        order = stable_order(both)
+        joint = _tied(_dense_ranks(both)[1])
+    discordant = inversions(others[order])
+    pairs = a.size * (a.size - 1) / 2
+    return pairs - ties_a - ties_b + joint - 2 * discordant, pairs, ties_a, ties_b
+
+
+def _dense_ranks(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Order of the values, and ranks from 0 that equal values share and that leave none out."""
+    order = stable_order(values)
+    ordered = values[order]
+    ranks = np.zeros(values.size, dtype=np.int64)
+    ranks[order[1:]] = np.cumsum(ordered[1:] != ordered[:-1])
+    return order, ranks
+
+
+def _tied(ranks: NDArray[np.int64]) -> float:
+    counts = np.bincount(ranks).astype(np.float64)
     return float((counts * (counts - 1) / 2).sum())
 
 
