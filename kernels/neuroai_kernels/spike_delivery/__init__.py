@@ -34,7 +34,7 @@ __all__ = [
 DeliveryForm = Literal["scatter", "gather"]
 
 
-def _validate(spikes: Tensor, rows: SynapseRows, buffer: Tensor) -> None:
+def _validate(spikes: Tensor, rows: SynapseRows, buffer: Tensor, count: Tensor | None) -> None:
     if buffer.ndim != 2 or buffer.shape[0] & (buffer.shape[0] - 1) or not buffer.is_contiguous():
         raise ShapeError(f"buffer is {tuple(buffer.shape)}: expected contiguous (D, n), D a power of two")
     if buffer.is_floating_point() != rows.weights.is_floating_point():
@@ -53,6 +53,7 @@ def _validate(spikes: Tensor, rows: SynapseRows, buffer: Tensor) -> None:
     if buffer.device.type != "cpu":
         # Looking at values would wait for the device.
         return
+    spikes = spikes if count is None else spikes[: int(count)]
     if len(spikes) and not 0 <= int(spikes.min()) <= int(spikes.max()) < rows.n_sources:
         raise ShapeError(
             f"spikes of sources {int(spikes.min())}..{int(spikes.max())}: there are {rows.n_sources}"
@@ -116,7 +117,7 @@ def deliver_spikes(
     """
     if form not in get_args(DeliveryForm):
         raise ShapeError(f"form={form!r}: expected one of {', '.join(get_args(DeliveryForm))}")
-    _validate(spikes, rows, buffer)
+    _validate(spikes, rows, buffer, count)
     chosen = choose(buffer, implementation)
     if chosen == "gpu":
         from neuroai_kernels.spike_delivery import gpu

@@ -99,6 +99,11 @@ class SynapseRows:
         """Number of synapses."""
         return len(self.targets)
 
+    @cached_property
+    def longest(self) -> int:
+        """Synapses of the longest row; looked at once, which waits for a GPU."""
+        return int(self.indptr.diff().max()) if self.n_sources else 0
+
     @property
     def nbytes(self) -> int:
         """Bytes of the four arrays."""
