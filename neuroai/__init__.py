@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "encoders",
         "errors",
         "geometry",
+        "glm",
         "kernels",
         "plotting",
         "report",

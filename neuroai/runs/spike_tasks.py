@@ -104,8 +104,7 @@ class ContrastTask:
         truth[self.side_trials] = self.side
         scores = []
         for train, test in self.side_folds:
-            said = np.asarray(model(train, test))
-            said = said if said.dtype == np.bool_ else said > 0
+            said = np.asarray(model(train, test), dtype=np.float64) > 0
             scores.append(float((said == truth[test]).mean()))
         return float(np.mean(scores)), scores
 
