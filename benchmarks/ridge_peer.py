@@ -6,7 +6,9 @@
 Every figure comes from a fresh process a solver (so that memory peaks do not mix), is process CPU time
 on the CPU and synchronised wall time on CUDA, the best of ``--repeats``. No time is printed before our
 coefficients are within 1e-5 of the float64 solution (or, where the peer's are not, nearer than the peer's)
-and the penalties agree for 99.9 % of the targets (the others' scores, recomputed in float64, within 1e-6).
+and the penalties agree for 99.9 % of the targets (where they differ, our score, recomputed in float64, is
+at most 1e-6 below the peer's). A peer whose coefficients are off by more than 1e-5 cannot judge penalties:
+then ours have to agree with those of a float64 search over the whole grid.
 The peer multiplies as the machine is set up; ``matmul_precision`` in the result says how.
 """
 
@@ -148,6 +150,22 @@ class Exact:
             spread = spread + (y[test] - y[test].mean(0)).square().sum(0)
         return 1 - error / spread
 
+    def best_alpha(self) -> Any:
+        """The penalty of every target by a search over the whole grid, (v,)."""
+        import torch
+
+        error = torch.zeros(len(ALPHAS), self.y.shape[1], dtype=torch.float64, device=self.y.device)
+        for rows in self.rows:
+            train = np.setdiff1d(np.arange(len(self.x)), rows)
+            test = slice(rows[0], rows[-1] + 1)
+            values, basis = torch.linalg.eigh(self.x[train].T @ self.x[train])
+            z = basis.T @ (self.x[train].T @ self.y[train])
+            held_out = self.x[test] @ basis
+            for number, alpha in enumerate(ALPHAS):
+                predicted = held_out @ (z / (values[:, None] + alpha))
+                error[number] += (self.y[test] - predicted).square_().sum(0)
+        return ALPHAS[error.argmin(0).cpu().numpy()]
+
     @staticmethod
     def _solve(x: Any, y: Any, alpha: Any) -> Any:
         import torch
@@ -159,15 +177,16 @@ class Exact:
 def compare(ours: Any, theirs: Any, exact: Exact) -> dict[str, Any]:
     """Check agreement; raises if it fails."""
     same = np.isclose(ours["alpha"], theirs["alpha"], rtol=1e-3)
-    tied = 0.0
+    below = above = 0.0
     if not same.all():
         other = np.flatnonzero(~same)
         scores = [exact.score(other, found["alpha"][other]) for found in (ours, theirs)]
-        tied = float((scores[0] - scores[1]).abs().max())
+        below, above = float((scores[1] - scores[0]).max()), float((scores[0] - scores[1]).max())
     coef, reference = ours["coef"][:, same], theirs["coef"][:, same]
     checks: dict[str, Any] = {
         "same_alpha": float(same.mean()),
-        "score_gap_of_others": tied,
+        "others_score_below_peer": max(below, 0.0),
+        "others_score_above_peer": max(above, 0.0),
         "coef_gap": float(np.linalg.norm(coef - reference) / np.linalg.norm(reference)),
         "error_to_float64": exact.error(ours["coef"], ours["alpha"]),
         "peer_error_to_float64": exact.error(theirs["coef"], theirs["alpha"]),
@@ -176,7 +195,13 @@ def compare(ours: Any, theirs: Any, exact: Exact) -> dict[str, Any]:
     error, peer = checks["error_to_float64"]["matrix"], checks["peer_error_to_float64"]["matrix"]
     checks["peer_worse_than_1e-5"] = peer > 1e-5
     agrees = error <= max(1e-5, peer) if peer > 1e-5 else max(error, checks["coef_gap"]) <= 1e-5
-    if checks["same_alpha"] < 0.999 or not agrees or tied > 1e-6:
+    chosen = checks["same_alpha"]
+    if peer > 1e-5:
+        best = exact.best_alpha()
+        for name, found in (("same_alpha_as_float64", ours), ("peer_same_alpha_as_float64", theirs)):
+            checks[name] = float(np.isclose(found["alpha"], best, rtol=1e-3).mean())
+        chosen = checks["same_alpha_as_float64"]
+    if chosen < 0.999 or not agrees or below > 1e-6:
         raise SystemExit(f"results differ, so no time is printed: {checks}")
     return checks
 

@@ -88,9 +88,11 @@ def _fold(number: int, train: Any, test: Any, n_samples: int, device: torch.devi
             f"cv split {number} has {len(train_rows)} training and {len(test_rows)} test rows: "
             "expected both > 0"
         )
-    if len(np.intersect1d(train_rows, test_rows)):
+    trained = np.zeros(n_samples, dtype=bool)
+    trained[train_rows] = True
+    if trained[test_rows].any():
         raise ValueError(f"cv split {number} has rows in both train and test: expected disjoint sets")
-    removed = np.setdiff1d(np.arange(n_samples), train_rows)
+    removed = np.flatnonzero(~trained)
     return Fold(
         as_rows(train_rows, device),
         as_rows(test_rows, device),
@@ -103,11 +105,13 @@ def _fold(number: int, train: Any, test: Any, n_samples: int, device: torch.devi
 
 def _indices(given: Any, n_samples: int, number: int) -> NDArray[np.int64]:
     index = np.asarray(given)
-    index = np.flatnonzero(index) if index.dtype == bool else np.unique(index.astype(np.int64))
-    if len(index) and (index[0] < 0 or index[-1] >= n_samples):
-        worst = index[0] if index[0] < 0 else index[-1]
+    index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64).ravel()
+    if len(index) and (index.min() < 0 or index.max() >= n_samples):
+        worst = index.min() if index.min() < 0 else index.max()
         raise ValueError(f"cv split {number} refers to row {worst}: expected 0..{n_samples - 1}")
-    return index
+    chosen = np.zeros(n_samples, dtype=bool)
+    chosen[index] = True
+    return np.flatnonzero(chosen)
 
 
 def is_partition(folds: list[Fold], n_samples: int) -> bool:
