@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -56,6 +56,8 @@ class Plan:
         Steps between checkpoints; 0 writes one at the end of each epoch. Unused without a folder.
     workers : int, default 0
         Processes that load batches.
+    schedule : {"epoch", "step"}
+        When the scheduler steps.
     """
 
     epochs: int
@@ -65,6 +67,7 @@ class Plan:
     patience: int | None = None
     checkpoint_every: int = 0
     workers: int = 0
+    schedule: Literal["epoch", "step"] = "epoch"
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1:
@@ -118,7 +121,7 @@ def train(
         ``loss(model, batch, generator) -> scalar``.
     plan : Plan
     scheduler : LRScheduler, optional
-        Stepped once an epoch.
+        Stepped once an epoch, or once a step if the plan says so.
     evaluate : callable, optional
         ``evaluate(model) -> float`` after each epoch, in evaluation mode without gradients; higher is better.
         The model ends with the weights of the best epoch.
@@ -184,7 +187,7 @@ def train(
                 fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=plan.clip_norm)
             wrapped_optimizer.step()
             wrapped_optimizer.zero_grad(set_to_none=True)
-            run.step += 1
+            run.end_step()
             run.loss_sum += value.detach().double()
             if run.step % per_epoch == 0:
                 run.end_epoch(per_epoch, _score(wrapped, evaluate))
@@ -314,6 +317,11 @@ class _Run:
             bool(self.scores) and patience is not None and waited >= patience
         )
 
+    def end_step(self) -> None:
+        self.step += 1
+        if self.scheduler is not None and self.plan.schedule == "step":
+            self.scheduler.step()
+
     def end_epoch(self, per_epoch: int, score: float | None) -> None:
         total = self.fabric.all_reduce(self.loss_sum, reduce_op="mean")
         mean = float(cast("Tensor", total)) / per_epoch
@@ -323,7 +331,7 @@ class _Run:
             )
         self.losses.append(mean)
         self.loss_sum.zero_()
-        if self.scheduler is not None:
+        if self.scheduler is not None and self.plan.schedule == "epoch":
             self.scheduler.step()
         if score is None:
             self.best_epoch = len(self.losses) - 1
