@@ -1,0 +1,159 @@
+"""Compiled for the CPU: scatter over the rows that spike, gather over targets, product at the entries.
+
+Indices are made unsigned before they index, which saves Numba's test for negative ones.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuroai_kernels._numba import jit, parallel_jit, prange
+
+__all__ = ["gather", "sampled_product", "scatter", "transpose"]
+
+Reals = NDArray[Any]
+Pointers = NDArray[np.int64]
+Ids = NDArray[np.int32]
+
+
+@jit
+def _transpose(indptr: Pointers, indices: Ids, heads: Pointers, sources: Ids, places: NDArray[Any]) -> None:
+    """Counting sort; ``heads`` enters as each target's first entry and leaves as its last, plus one."""
+    for i in range(len(indptr) - 1):
+        for k in range(indptr[i], indptr[i + 1]):
+            place = heads[indices[k]]
+            heads[indices[k]] += 1
+            sources[place] = i
+            places[place] = k
+
+
+def transpose(indptr: Tensor, indices: Tensor, n_out: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pointers by target, the source of each entry, and its place in the order by source."""
+    pointers = torch.zeros(n_out + 1, dtype=torch.int64)
+    pointers[1:] = torch.bincount(indices, minlength=n_out).cumsum(0)
+    sources = torch.empty_like(indices)
+    places = torch.empty(len(indices), dtype=torch.int64 if len(indices) >= 2**31 else torch.int32)
+    heads = pointers[:-1].clone()
+    _transpose(indptr.numpy(), indices.numpy(), heads.numpy(), sources.numpy(), places.numpy())
+    return pointers, sources, places
+
+
+@jit
+def _list_neurons(spikes: Reals, ids: Ids) -> int:
+    """Neurons whose value is not 0; how many."""
+    count = 0
+    for i in range(len(spikes)):
+        if spikes[i] != 0:
+            ids[count] = i
+            count += 1
+    return count
+
+
+@jit
+def _add_rows(
+    ids: Ids, values: Reals | None, indptr: Pointers, indices: Ids, weights: Reals | None, out: Reals
+) -> None:
+    """Add the rows of the listed neurons to the targets."""
+    for s in range(len(ids)):
+        i = ids[s]
+        value = 1 if values is None else values[i]
+        for k in range(indptr[i], indptr[i + 1]):
+            out[np.uint64(indices[k])] += value if weights is None else value * weights[k]
+
+
+@jit
+def _add_multiples(
+    ids: Ids,
+    values: Reals | None,
+    indptr: Pointers,
+    indices: Ids,
+    weights: Reals | None,
+    quantum: float,
+    out: NDArray[np.int64],
+) -> None:
+    """The same in whole multiples of the quantum."""
+    for s in range(len(ids)):
+        i = ids[s]
+        value = 1.0 if values is None else np.float64(values[i])
+        for k in range(indptr[i], indptr[i + 1]):
+            term = value if weights is None else value * np.float64(weights[k])
+            out[np.uint64(indices[k])] += np.int64(np.floor(term / quantum + 0.5))
+
+
+def scatter(
+    spikes: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    weights: Tensor | None,
+    out: Tensor,
+    quantum: float | None,
+) -> None:
+    """Add the rows of neurons that spike to ``out`` (B, n_out), which is int64 with a quantum."""
+    pointers, targets = indptr.numpy(), indices.numpy()
+    scales = None if weights is None else weights.numpy()
+    ids = np.empty(spikes.shape[1], np.int32)
+    for row, total in zip(spikes.numpy(), out.numpy(), strict=True):
+        listed = ids[: _list_neurons(row, ids)]
+        values = None if spikes.dtype == torch.bool else row
+        if quantum is None:
+            _add_rows(listed, values, pointers, targets, scales, total)
+        else:
+            _add_multiples(listed, values, pointers, targets, scales, quantum, total)
+
+
+@parallel_jit
+def _gather(
+    columns: Reals,
+    indptr: Pointers,
+    sources: Ids,
+    places: NDArray[Any] | None,
+    weights: Reals | None,
+    out: Reals,
+) -> None:
+    for j in prange(len(indptr) - 1):
+        for k in range(indptr[j], indptr[j + 1]):
+            column = columns[np.uint64(sources[k])]
+            if weights is None:
+                for b in range(len(column)):
+                    out[j, b] += column[b]
+            else:
+                weight = weights[k] if places is None else weights[np.uint64(places[k])]
+                for b in range(len(column)):
+                    out[j, b] += weight * column[b]
+
+
+def gather(
+    x: Tensor, indptr: Tensor, sources: Tensor, places: Tensor | None, weights: Tensor | None
+) -> Tensor:
+    """``x @ W`` for W given by target: (B, n_rows) to (B, n_out); each thread owns targets."""
+    out = torch.zeros((len(indptr) - 1, len(x)), dtype=x.dtype)
+    _gather(
+        x.T.contiguous().numpy(),
+        indptr.numpy(),
+        sources.numpy(),
+        None if places is None else places.numpy(),
+        None if weights is None else weights.numpy(),
+        out.numpy(),
+    )
+    return out.T
+
+
+@parallel_jit
+def _sampled(x: Reals, y: Reals, indptr: Pointers, indices: Ids, out: Reals) -> None:
+    for i in prange(len(indptr) - 1):
+        out[indptr[i] : indptr[i + 1]] = 0
+        for b in range(x.shape[0]):
+            value = x[b, i]
+            if value != 0:
+                for k in range(indptr[i], indptr[i + 1]):
+                    out[k] += value * y[b, np.uint64(indices[k])]
+
+
+def sampled_product(x: Tensor, y: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
+    """``x^T y`` at the entries of the matrix; silent rows are skipped."""
+    out = torch.empty(len(indices), dtype=y.dtype)
+    _sampled(x.numpy(), y.contiguous().numpy(), indptr.numpy(), indices.numpy(), out.numpy())
+    return out

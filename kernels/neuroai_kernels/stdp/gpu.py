@@ -1,0 +1,120 @@
+# Triton's functions are typed by its compiler.
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+"""Triton form: a program owns a block of neurons and visits the synapses of those that spike.
+
+A synapse belongs to one source and one target, so within a pass no two programs write the same weight.
+"""
+
+from functools import lru_cache
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from neuroai_kernels.event_matmul.index import SynapseIndex
+from neuroai_kernels.stdp.rule import StdpRule, StdpTraces
+
+__all__ = ["stdp_step"]
+
+_ROWS = 32
+
+
+@triton.jit
+def _move_kernel(
+    weights, indptr, partners, places, spikes, trace, last, step, constants, n,
+    PLACED: tl.constexpr, POWER: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Weights of the neurons that spike, moved by the traces of their partners."""
+    size, power = tl.load(constants), tl.load(constants + 1)
+    w_max, rate = tl.load(constants + 2), tl.load(constants + 3)
+    now = tl.load(step)
+    lanes = tl.arange(0, ROWS)
+    rows = tl.program_id(0) * ROWS + lanes
+    left = (tl.load(spikes + rows, rows < n, 0) != 0).to(tl.int32)
+    n_left = tl.sum(left, 0)
+    while n_left > 0:
+        lane = tl.min(tl.where(left != 0, lanes, ROWS), 0)
+        row = (tl.program_id(0) * ROWS + lane).to(tl.int64)
+        start = tl.load(indptr + row)
+        stop = tl.load(indptr + row + 1)
+        for first in range(start, stop, BLOCK):
+            k = first + tl.arange(0, BLOCK)
+            partner = tl.load(partners + k, k < stop, 0)
+            age = now - tl.load(last + partner, k < stop, 0)
+            value = tl.load(trace + partner, k < stop, 0.0)
+            value = (value * tl.exp(age.to(size.dtype) * rate)).to(size.dtype)
+            place = k
+            if PLACED:
+                place = tl.load(places + k, k < stop, 0).to(tl.int64)
+            weight = tl.load(weights + place, k < stop, 0.0)
+            change = size * value
+            if POWER == 1:
+                change = change * weight
+            elif POWER == 2:
+                safe = tl.where(weight > 0, weight, 1.0)
+                change = tl.where(weight > 0, change * tl.exp(power * tl.log(safe)), 0.0)
+            moved = tl.minimum(tl.maximum(weight + change, 0.0), w_max)
+            tl.store(weights + place, moved, k < stop)
+        left = tl.where(lanes == lane, 0, left)
+        n_left -= 1
+
+
+@triton.jit
+def _raise_kernel(spikes, trace, last, step, rate, n, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    spike = (tl.load(spikes + i, i < n, 0) != 0) & (i < n)
+    now = tl.load(step)
+    value = tl.load(trace + i, spike, 0.0)
+    age = (now - tl.load(last + i, spike, 0)).to(value.dtype)
+    tl.store(trace + i, value * tl.exp(age * tl.load(rate)) + 1.0, spike)
+    tl.store(last + i, now + tl.zeros([BLOCK], tl.int64), spike)
+
+
+@lru_cache(maxsize=64)
+def _constants(
+    size: float, power: float, w_max: float, rate: float, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    # Kept: a tensor made from numbers waits for the device, and Triton passes floats in single precision.
+    return torch.tensor([size, power, w_max, rate], dtype=dtype, device=device)
+
+
+def _kind(power: float) -> int:
+    return int(power) if power in (0.0, 1.0) else 2
+
+
+def stdp_step(
+    weights: Tensor,
+    synapses: SynapseIndex,
+    traces: StdpTraces,
+    pre: Tensor,
+    post: Tensor,
+    step: int | Tensor,
+    rule: StdpRule,
+) -> None:
+    """See `neuroai_kernels.stdp.stdp_step`."""
+    device, by_target = weights.device, synapses.transposed
+    if not isinstance(step, Tensor):
+        step = torch.full((1,), step, dtype=torch.int64, device=device)
+    mean_row = synapses.n_synapses // max(1, min(synapses.n_pre, synapses.n_post))
+    block = min(512, max(32, triton.next_power_of_2(mean_row)))
+    sides = [
+        (synapses.indptr, synapses.indices, None, pre, traces.post, traces.post_step,
+         (-rule.a_minus, rule.mu_minus, rule.w_max, -traces.period / rule.tau_minus)),
+        (by_target.indptr, by_target.sources, by_target.places, post, traces.pre, traces.pre_step,
+         (rule.a_plus, rule.mu_plus, rule.w_max, -traces.period / rule.tau_plus)),
+    ]  # fmt: skip
+    for indptr, partners, places, spikes, trace, last, numbers in sides:
+        _move_kernel[(triton.cdiv(len(spikes), _ROWS),)](
+            weights, indptr, partners, places, spikes.view(torch.int8), trace, last, step,
+            _constants(*numbers, weights.dtype, device), len(spikes), PLACED=places is not None,
+            POWER=_kind(numbers[1]), ROWS=_ROWS, BLOCK=block, num_warps=4 if block >= 256 else 1,
+        )  # fmt: skip
+    for spikes, trace, last, tau in (
+        (pre, traces.pre, traces.pre_step, rule.tau_plus),
+        (post, traces.post, traces.post_step, rule.tau_minus),
+    ):
+        rate = _constants(-traces.period / tau, 0.0, 0.0, 0.0, trace.dtype, device)
+        _raise_kernel[(triton.cdiv(len(spikes), 256),)](
+            spikes.view(torch.int8), trace, last, step, rate, len(spikes), BLOCK=256
+        )
