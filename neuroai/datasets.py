@@ -38,6 +38,7 @@ from neuroai_datasets.recording import Recording as Recording
 from neuroai_datasets.simulators import photograph_crops as photograph_crops
 from neuroai_datasets.simulators import planted_features as planted_features
 from neuroai_datasets.simulators import simulate_bold as simulate_bold
+from neuroai_datasets.simulators import simulate_hub as simulate_hub
 from neuroai_datasets.simulators import simulate_spikes as simulate_spikes
 from neuroai_datasets.simulators import simulate_visual_cortex as simulate_visual_cortex
 from neuroai_datasets.spikes import SpikeTrains as SpikeTrains
