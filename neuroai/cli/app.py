@@ -70,6 +70,9 @@ def encode(
     memory: Annotated[str | None, Option(help="Budget for arrays, for example 4GiB.")] = None,
     seed: Annotated[int | None, Option(help="Seed of everything random.")] = None,
     device: Annotated[str | None, Option(help="cpu, cuda or cuda:1.")] = None,
+    workers: Annotated[
+        str | None, Option(help="Processes that share the targets, or a Dask scheduler's tcp://HOST:PORT.")
+    ] = None,
     config: Annotated[Path | None, Option(help="TOML file of these options; flags win.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print result.json as stdout's last line.")] = False,
     quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False,
@@ -101,6 +104,7 @@ def encode(
         "memory": memory,
         "seed": seed,
         "device": device,
+        "workers": workers,
         "config": config,
         **selection,
     }

@@ -19,6 +19,7 @@ from neuroai.runs.parsing import (
     as_integers,
     as_names,
     as_readout,
+    as_workers,
     one_of,
 )
 
@@ -26,7 +27,7 @@ from neuroai.runs.parsing import (
 ENVIRONMENT_PREFIX = "NEUROAI_ENCODE_"
 
 #: Options that say how a job runs, not what it computes: they may differ when a run is resumed.
-_HOW = ("memory", "device")
+_HOW = ("memory", "device", "workers")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ class EncodeConfig:
         Seed of everything random: folds, initial weights, permutations.
     device : str
         ``cpu``, ``cuda`` or ``cuda:1``.
+    workers : str
+        Processes that share the targets, or the address of a Dask scheduler; see
+        :mod:`neuroai.runs.sharding`.
 
     Examples
     --------
@@ -87,6 +91,7 @@ class EncodeConfig:
     memory: str = "4GiB"
     seed: int = 0
     device: str = "cpu"
+    workers: str = "1"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for TOML or JSON."""
@@ -124,6 +129,7 @@ _PARSERS: dict[str, Any] = {
     "memory": lambda value: as_bytes(value) and str(value),
     "seed": lambda value: _count(value),
     "device": lambda value: str(value),
+    "workers": as_workers,
 }
 
 

@@ -41,6 +41,7 @@ def encode(
     memory: str | None = None,
     seed: int | None = None,
     device: str | None = None,
+    workers: str | int | None = None,
     out: str | os.PathLike[str] | None = None,
     config: str | os.PathLike[str] | None = None,
     progress: "Progress | None" = None,
@@ -61,7 +62,7 @@ def encode(
     readout : str, optional
         ``NAME[:key=value,...]`` with ``ridge`` (default), ``pca-ridge``, ``factorised``,
         ``gaussian`` or ``attention``.
-    delays, smooth, cv, alphas, score, detrend, standardise, permutations, memory, seed, device
+    delays, smooth, cv, alphas, score, detrend, standardise, permutations, memory, seed, device, workers
         As in :class:`neuroai.runs.EncodeConfig`; None leaves the choice to the configuration file,
         the environment (``NEUROAI_ENCODE_<OPTION>``), the data set's card, or the default.
     out : path, optional
@@ -94,7 +95,8 @@ def encode(
     A run that exists already with the same configuration is returned, not repeated. The model kept
     in ``model/`` is fitted to all rows after scoring. Time: folds + 1 fits of the readout. Where the
     arrays of a fit would exceed ``memory``, ridge and pca-ridge go on in blocks of targets that are read
-    when their turn comes: same result, one model a block, and no receptive fields in the report.
+    when their turn comes: same result, one model a block, and no receptive fields in the report. With
+    ``workers`` the blocks are shared among processes or machines.
 
     Examples
     --------
@@ -130,6 +132,7 @@ def encode(
         memory=memory,
         seed=seed,
         device=device,
+        workers=workers,
         **selection,
     )
     digest = job.digest()

@@ -128,6 +128,20 @@ def as_readout(value: Any) -> str:
     return str(value).strip()
 
 
+def as_workers(value: Any) -> str:
+    """Check a number of processes, or the address of a Dask scheduler.
+
+    Examples
+    --------
+    >>> as_workers(4), as_workers("tcp://10.0.0.1:8786")
+    ('4', 'tcp://10.0.0.1:8786')
+    """
+    text = str(value).strip()
+    if not (text.isdigit() and int(text) >= 1) and not re.fullmatch(r"[a-z]+://\S+", text):
+        raise ConfigError(f"found {text!r}, expected a number of processes, or an address tcp://HOST:PORT")
+    return text
+
+
 def split_readout(text: str) -> tuple[str, dict[str, Any]]:
     """Split ``NAME[:key=value,...]`` into a name and typed options.
 

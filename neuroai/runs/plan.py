@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroai.errors import MemoryBudgetError
+from neuroai.errors import ConfigError, MemoryBudgetError
 from neuroai.runs.config import EncodeConfig
 from neuroai.runs.facts import available_bytes
 from neuroai.runs.inputs import Inputs
 from neuroai.runs.parsing import as_bytes, split_readout
+from neuroai.runs.sharding import n_processes
 
 #: Floating-point operations a second that one plain core reaches in matrix products, roughly.
 _SPEED = 2e10
@@ -114,11 +115,18 @@ def targets_at_once(plan: Plan, config: EncodeConfig) -> int:
 
     Raises
     ------
+    ConfigError
+        If workers are to share targets that are fitted together.
     MemoryBudgetError
         Before anything large is allocated: with what is needed, what there is, and what to do.
     """
     budget, free = as_bytes(config.memory), available_bytes()
-    limit = budget if free is None else min(budget, free)
+    limit = budget if free is None else min(budget, free // n_processes(config.workers))
+    if config.workers != "1" and not plan.in_blocks:
+        raise ConfigError(
+            f"--workers {config.workers} shares targets out, but {config.readout} fits them together; "
+            f"leave it out, or use one of: {', '.join(_BY_TARGET)}"
+        )
     if plan.peak_bytes <= limit:
         return plan.n_targets
     shared = plan.peak_bytes - plan.n_targets * plan.bytes_a_target

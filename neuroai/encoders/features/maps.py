@@ -1,5 +1,6 @@
 """Feature maps: one array (n, channels, height, width) with a name and the story of its making."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,6 +87,11 @@ class FeatureMaps:
         """Feature vectors (n, C * H * W), a view where memory allows."""
         return self.values.reshape(len(self), -1)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A map of a file travels as its place on disk: other processes open it there.
+        place = _place(self.values)
+        return _restored, (self.values if place is None else place, self.name, self.channels, self.attrs)
+
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
@@ -99,3 +105,28 @@ class FeatureMaps:
     def __repr__(self) -> str:
         size = " x ".join(str(s) for s in self.shape)
         return f"FeatureMaps({self.name!r}, {size}, {self.dtype})"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a read-only memory map lies."""
+
+    path: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+
+
+def _place(values: Any) -> _Place | None:
+    """Place of a whole, read-only map of a file; None for anything else, a part of a map included."""
+    if type(values) is not np.memmap or values.mode != "r" or values.filename is None:
+        return None
+    if not values.flags.c_contiguous or values.nbytes + values.offset != os.path.getsize(values.filename):
+        return None
+    return _Place(os.path.abspath(values.filename), values.dtype.str, values.shape, values.offset)
+
+
+def _restored(values: Any, name: str, channels: tuple[str, ...], attrs: Mapping[str, Any]) -> FeatureMaps:
+    if isinstance(values, _Place):
+        values = np.memmap(values.path, values.dtype, "r", offset=values.offset, shape=values.shape)
+    return FeatureMaps(values, name, channels, attrs)
