@@ -55,6 +55,10 @@ class MemoryBudgetError(NeuroAIError, MemoryError):
     """A job that cannot be done within the memory it was given."""
 
 
+class SimulationError(NeuroAIError, RuntimeError):
+    """A simulation whose state is no longer finite."""
+
+
 class InterruptedRunError(NeuroAIError):
     """A run that was stopped and can be resumed."""
 

@@ -1,0 +1,133 @@
+"""What runs a layout: an engine holds the dynamic state and advances it; the CPU's, and the choice of one."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from neuroai.errors import ConfigError
+from neuroai.simulation.layout import Layout, SpikeSchedule
+from neuroai_kernels.spike_delivery import SynapseRows, fixed_point, safe_quantum
+
+__all__ = ["CpuEngine", "Engine", "Spikes", "make_engine"]
+
+#: Steps and neurons, ordered by step.
+Spikes = tuple[NDArray[np.int32], NDArray[np.int32]]
+_FEWEST_RECORDED = 1 << 18
+
+
+class Engine(Protocol):
+    """Dynamic state of a network and the means to advance it."""
+
+    #: The next step.
+    position: int
+    rows: SynapseRows
+    #: Extra current of each neuron, pA, read at every step; may be replaced between calls.
+    current: Tensor | None
+
+    def advance(self, last: int, schedule: SpikeSchedule) -> Spikes:
+        """Run the steps from ``position`` to ``last`` (not included); the spikes found."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies, on the CPU, of all that changes: variables, free_at, ring, and what plasticity keeps."""
+        ...
+
+    def restore(self, position: int, state: dict[str, Tensor]) -> None:
+        """Continue from a state that :meth:`state` gave."""
+        ...
+
+
+class CpuEngine:
+    """Compiled loops on one thread.
+
+    Parameters
+    ----------
+    layout : Layout
+    deterministic : bool
+        Sum arrivals as whole numbers, as the GPU's deterministic mode does: both then give the same spikes.
+        (On a CPU the plain sums are reproducible too.)
+    """
+
+    def __init__(self, layout: Layout, *, deterministic: bool = False) -> None:
+        self.layout, self.position, self.current = layout, 0, layout.current
+        self.rows = layout.draw()
+        self.quantum = np.float32(1)
+        if deterministic:
+            self.quantum = np.float32(safe_quantum(self.rows, layout.n_inputs))
+            self.rows = fixed_point(self.rows, float(self.quantum))
+        self.variables = layout.initial.variables.clone()
+        self.free_at = layout.initial.free_at.clone()
+        shape = (layout.slots, layout.n_inputs)
+        self.ring = torch.zeros(shape, dtype=torch.int32 if deterministic else torch.float32)
+        self._room = max(2 * layout.n_neurons, _FEWEST_RECORDED)
+        self._record: Any = np.empty((2, self._room), np.int32)
+
+    def advance(self, last: int, schedule: SpikeSchedule) -> Spikes:
+        """Run the steps from ``position`` to ``last``, in pieces that fit the record."""
+        pieces: list[NDArray[np.int32]] = []
+        steps, rows = schedule.steps, schedule.rows
+        while self.position < last:
+            first = self.position
+            self.position, count = self._run(first, last, steps, rows)
+            pieces.append(self._record[:, :count].copy())
+            later = np.searchsorted(steps, self.position)
+            steps, rows = steps[later:], rows[later:]
+        found = np.concatenate(pieces, axis=1) if pieces else np.empty((2, 0), np.int32)
+        return found[0], found[1]
+
+    def _run(
+        self, first: int, last: int, steps: NDArray[np.int32], sources: NDArray[np.int32]
+    ) -> tuple[int, int]:
+        from neuroai.simulation.cpu_loop import advance
+        from neuroai_kernels.neuron_update.cpu import key_words
+
+        table, rows = self.layout.populations, self.rows
+        coefficients, thresholds = table.coefficients.numpy(), table.thresholds.numpy()
+        current = np.empty(0, np.float32) if self.current is None else self.current.numpy()
+        return advance(
+            (table.bounds.numpy(), table.kinds.numpy(), table.channels.numpy(), coefficients, thresholds),
+            (rows.indptr.numpy(), rows.targets.numpy(), rows.weights.numpy(), rows.delays.numpy()),
+            self.variables.numpy(),
+            self.free_at.numpy(),
+            self.ring.numpy(),
+            self.quantum,
+            current,
+            key_words(self.layout.seed),
+            first,
+            last,
+            steps,
+            sources,
+            self._record[0],
+            self._record[1],
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Copies of variables, free_at and ring."""
+        return {name: getattr(self, name).clone() for name in ("variables", "free_at", "ring")}
+
+    def restore(self, position: int, state: dict[str, Tensor]) -> None:
+        """Continue from a state of :meth:`state`."""
+        for name in ("variables", "free_at", "ring"):
+            getattr(self, name).copy_(state[name])
+        self.position = position
+
+
+def make_engine(layout: Layout, device: str, *, deterministic: bool = False) -> Engine:
+    """The engine of a device.
+
+    Raises
+    ------
+    ConfigError
+        If the device is not there.
+    """
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return CpuEngine(layout, deterministic=deterministic)
+    if kind != "cuda" or not torch.cuda.is_available():
+        raise ConfigError(f"device {device!r}: expected 'cpu', or 'cuda' on a machine with an NVIDIA GPU")
+    from neuroai.simulation.gpu import GpuEngine
+
+    return GpuEngine(layout, device, deterministic=deterministic)
