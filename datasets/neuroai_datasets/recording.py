@@ -147,7 +147,7 @@ class Recording:
     @classmethod
     def from_spikes(
         cls,
-        times: Sequence[npt.ArrayLike],
+        times: Sequence[npt.ArrayLike] | SpikeTrains,
         *,
         name: str,
         unit_coords: Mapping[str, npt.ArrayLike] | None = None,
@@ -165,7 +165,8 @@ class Recording:
         Parameters
         ----------
         times, interval, repair, unit, resolution
-            As in :meth:`neuroai_datasets.spikes.SpikeTrains.from_units`; ``interval`` is in seconds.
+            As in :meth:`neuroai_datasets.spikes.SpikeTrains.from_units`; ``interval`` is in seconds. Trains
+            that were made already are taken as they are.
         name : str
             Name of the recording.
         unit_coords : mapping, optional
@@ -187,9 +188,11 @@ class Recording:
         >>> Recording.from_spikes([[0.1, 0.2], [0.3]], name="toy").spikes
         SpikeTrains(2 units, 3 spikes)
         """
-        trains = SpikeTrains.from_units(
-            times, unit=unit, repair=repair, resolution=resolution, interval=interval
-        )
+        trains = times
+        if not isinstance(trains, SpikeTrains):
+            trains = SpikeTrains.from_units(
+                trains, unit=unit, repair=repair, resolution=resolution, interval=interval
+            )
         tree = _construct.from_spikes(
             trains,
             name=name,

@@ -30,6 +30,7 @@ def to_recording(
     O(n log n) in the spikes.
     """
     from neuroai_datasets import Recording
+    from neuroai_datasets.spikes import SpikeTrains
 
     n = int(bounds[-1])
     order = np.argsort(neurons, kind="stable")
@@ -38,13 +39,11 @@ def to_recording(
     rate = float(round(rate)) if abs(rate - round(rate)) < 1e-6 * rate else rate
     times = (steps[order].astype(np.float64) + 1) / rate
     counts = np.bincount(neurons, minlength=n)
-    trains = np.split(times, np.cumsum(counts)[:-1])
+    trains = SpikeTrains(times, counts, interval)  # ordered by construction: no need to check unit by unit
     population = np.repeat(np.asarray(names, dtype=object), np.diff(bounds))
     return Recording.from_spikes(
         trains,
         name=name,
-        unit="s",
-        interval=interval,
         unit_coords={"population": population.astype(str)},
         attrs=dict(attrs),
     )

@@ -158,7 +158,8 @@ class Simulation:
         )
 
     def _collect(self) -> "Recording":
-        steps, neurons = (np.concatenate(part) for part in zip(*self._spikes, strict=True))
+        nothing = np.empty(0, np.int32)
+        steps, neurons = (np.concatenate([nothing, *(part[i] for part in self._spikes)]) for i in (0, 1))
         bounds = self.layout.populations.bounds.numpy()
         interval = (self._recorded_from * self.network.dt, self.time)
         self._spikes, self._recorded_from = [], self.engine.position
