@@ -56,21 +56,21 @@ class SymbolTime(nn.Module):
 
 
 class WaveTime(nn.Module):
-    """Bin as sines and cosines of geometric periods from 2 bins up, mixed linearly: any length."""
+    """Bin as sines and cosines of geometric periods, from 2 bins to twice the window, mixed linearly."""
 
-    def __init__(self, width: int, longest: int) -> None:
+    def __init__(self, width: int, n_bins: int) -> None:
         super().__init__()
-        n = max(2, math.ceil(math.log2(max(longest, 2))) * 2)
-        periods = 2.0 * (max(longest, 2) * 2.0 / 2.0) ** (torch.arange(n) / (n - 1))
-        self.register_buffer("frequency", 2 * math.pi / periods, persistent=False)
+        n = 2 * max(1, math.ceil(math.log2(n_bins + 1)))
+        period = 2.0 * float(n_bins) ** (torch.arange(n) / (n - 1))
+        bins = torch.arange(n_bins + 1.0)[:, None]
+        phase = 2 * math.pi * bins / period
+        waves = torch.cat([phase.sin(), phase.cos(), bins / n_bins], dim=1)
+        self.register_buffer("waves", waves, persistent=False)
         self.mix = nn.Linear(2 * n + 1, width)
-        self.longest = longest
 
     def forward(self, bins: Tensor) -> Tensor:
         """Bins (n,) to (n, width)."""
-        phase = bins[:, None].float() * torch.as_tensor(self.frequency)
-        linear = bins[:, None].float() / self.longest
-        out: Tensor = self.mix(torch.cat([phase.sin(), phase.cos(), linear], dim=1).to(self.mix.weight.dtype))
+        out: Tensor = self.mix(torch.as_tensor(self.waves)[bins])
         return out
 
 
@@ -92,11 +92,12 @@ class SpikeEmbedding(nn.Module):
         self.amplitude = nn.Linear(1, width) if config.amplitudes else None
         self.drop = nn.Dropout(config.dropout)
 
-    def forward(self, units: Units, session: str, stream: Stream) -> Tensor:
-        """Packed tokens (n_tokens, width)."""
+    def forward(self, units: Units, session: str, stream: Stream, *, offset: int = 0) -> Tensor:
+        """Packed tokens (n_tokens, width); ``offset`` slots came before these."""
         x = units(session, stream.unit) + self.time(stream.bin)
         if self.position is not None:
-            x = (stream.layout.pad(x) + self.position).flatten(0, 1)
+            slots = self.position[offset : offset + stream.layout.longest]
+            x = (stream.layout.pad(x) + slots).flatten(0, 1)
         if self.amplitude is not None and stream.amplitude is not None:
             x = x + self.amplitude(stream.amplitude.log1p()[:, None].to(x.dtype))
         out: Tensor = self.drop(x)

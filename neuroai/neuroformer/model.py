@@ -182,6 +182,12 @@ class Neuroformer(nn.Module):
         projected = {name: self.project(x) for name, x in pooled.items()}
         return contrastive_pairs(projected, self.config.temperature, symmetric=self.config.symmetric)
 
+    def generate(self, source: Any, **options: Any) -> Any:
+        """Generate spikes; see :func:`neuroai.neuroformer.generation.generate`."""
+        from neuroai.neuroformer.generation import generate
+
+        return generate(self, source, **options)
+
     @torch.no_grad()
     def decode(self, batch: Batch) -> dict[str, Tensor]:
         """Predict each behaviour: values (n_windows, size) in their units, or class probabilities."""
