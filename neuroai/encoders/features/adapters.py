@@ -29,7 +29,8 @@ _QUERY_NAMES = ("q_proj", "query", "qkv")
 class NodeMaps(Extractor):
     """Output of one node of a frozen network, as maps.
 
-    Convolutional outputs (n, C, h, w) are taken as they are. Token outputs (n, T, D) lose their leading
+    Convolutional outputs (n, C, h, w) are taken as they are; those of networks that keep channels last (Swin)
+    are turned round, told by the picture's aspect. Token outputs (n, T, D) lose their leading
     tokens that stand for no patch (CLS, registers) and become (n, D, h, w), row-major. Vectors become
     1 x 1 maps.
 
@@ -135,7 +136,7 @@ class NodeMaps(Extractor):
         if self.keep_query:
             output = output[..., : output.shape[-1] // 3]
         if output.ndim == 4:
-            return output
+            return output.permute(0, 3, 1, 2) if _is_channels_last(output, x) else output
         if output.ndim == 2:
             return output[:, :, None, None]
         if output.ndim != 3 or not self.patch:
@@ -151,6 +152,18 @@ class NodeMaps(Extractor):
                 f"for {height} x {width} patches"
             )
         return output[:, extra:].transpose(1, 2).reshape(len(output), -1, height, width)
+
+
+def _is_channels_last(output: Tensor, x: Tensor) -> bool:
+    """Whether (n, h, w, C) has the aspect of the picture (n, 3, H, W) and (n, C, h, w) has not."""
+    height, width = x.shape[-2:]
+    _, first, second, third = output.shape
+
+    def fits(rows: int, columns: int) -> bool:
+        # Strides round each side up or down by less than one place.
+        return abs(rows * width - columns * height) < width + height
+
+    return fits(first, second) and not fits(second, third)
 
 
 def find_node(model: nn.Module, node: str) -> tuple[str, bool]:
@@ -181,16 +194,21 @@ def find_node(model: nn.Module, node: str) -> tuple[str, bool]:
 
 
 def torchvision_model(spec: FeatureSpec, device: str) -> Extractor:
-    """Build from ``torchvision/MODEL:NODE``; NODE as in torchvision's ``create_feature_extractor``."""
+    """Build from ``torchvision/MODEL:NODE``; NODE as in torchvision's ``create_feature_extractor``.
+
+    Vision transformers take the size that they were trained with.
+    """
     models = _optional("torchvision.models", "torchvision")
     extraction = _optional("torchvision.models.feature_extraction", "torchvision")
     node = _required_layer(spec, "layer3")
     model = models.get_model(spec.name.partition("/")[2], weights="DEFAULT").eval()
+    patch, trained = getattr(model, "patch_size", None), getattr(model, "image_size", None)
     try:
         model = extraction.create_feature_extractor(model, {node: "out"})
     except ValueError as error:
         raise ConfigError(f"{spec}: {error}") from error
-    return NodeMaps(_OnlyOutput(model), "output", str(spec), size=spec.size, device=device)
+    size = spec.size or (trained if patch else None)
+    return NodeMaps(_OnlyOutput(model), "output", str(spec), patch=patch, size=size, device=device)
 
 
 def timm_model(spec: FeatureSpec, device: str) -> Extractor:

@@ -167,6 +167,43 @@ def test_torchvision_nodes(pictures):
     assert NodeMaps(network, "layer3", "resnet18")(pictures).shape == (3, 256, 3, 2)
 
 
+class ChannelsLast(nn.Module):
+    """As the stages of Swin networks: (n, h, w, C)."""
+
+    def forward(self, x):
+        return x[:, :, ::5, ::5].repeat(1, 16, 1, 1).permute(0, 2, 3, 1)
+
+
+def test_channels_last_are_turned_round(pictures):
+    network = nn.Sequential(ChannelsLast(), nn.Identity())
+    maps = NodeMaps(network, "1", "last")(pictures)
+    np.testing.assert_array_equal(maps, normalised(pictures)[:, :, ::5, ::5].repeat(1, 16, 1, 1).numpy())
+    wide = NodeMaps(nn.Sequential(nn.Conv2d(3, 30, 1), nn.Identity()), "1", "first")(pictures)
+    assert wide.shape == (3, 30, 40, 30)
+
+
+REAL = {
+    "torchvision/vit_b_32:encoder.layers.encoder_layer_1": (2, 768, 7, 7),
+    "torchvision/swin_t:features.3": (2, 192, 28, 28),
+    "timm/vit_tiny_patch16_224:blocks.2": (2, 192, 14, 14),
+    "timm/vit_tiny_patch16_224:q-1": (2, 192, 14, 14),
+    "timm/convnext_atto:stages.2": (2, 160, 14, 14),
+    "timm/swin_tiny_patch4_window7_224:layers.2": (2, 384, 14, 14),
+}
+
+
+@pytest.mark.parametrize("spec", REAL)
+def test_real_packages_with_random_weights(spec, monkeypatch):
+    package = spec.partition("/")[0]
+    found = pytest.importorskip(package, reason=f"{package} is not installed", exc_type=Exception)
+    holder, name = (found.models, "get_model") if package == "torchvision" else (found, "create_model")
+    build, without = getattr(holder, name), {"torchvision": "weights", "timm": "pretrained"}[package]
+    random = {without: None if package == "torchvision" else False}
+    monkeypatch.setattr(holder, name, lambda network, **_: build(network, **random))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    assert build_extractor(spec)(pictures).shape == REAL[spec]
+
+
 @pytest.mark.parametrize("package", ["torchvision", "timm"])
 def test_a_missing_package_says_how_to_install_it(package):
     try:
