@@ -95,7 +95,7 @@ def carry_out(
     if (found := directory.existing(target, digest)) is not None:
         return found
     with directory.staging(target, digest) as partial:
-        _write(partial, work(partial), settled, digest, started)
+        _write(partial, work(partial), command, settled, digest, started)
         directory.finish(partial, target)
     return directory.open_run(target)
 
@@ -171,6 +171,7 @@ def silent(stage: str, done: int, total: int) -> None:
 def _write(
     partial: Path,
     outcome: Outcome,
+    command: str,
     config: Mapping[str, Any],
     digest: str,
     started: tuple[float, float],
@@ -188,6 +189,7 @@ def _write(
         "peak_mib": peak_mib(),
     }
     facts = {
+        "command": command,
         "digest": digest,
         "seed": config.get("seed"),
         "versions": versions(),

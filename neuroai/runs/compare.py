@@ -172,8 +172,7 @@ def _compared(
 def _scores(run: directory.Run) -> Any:
     from neuroai_datasets.store import open_tree
 
-    if not (run.path / "result.nc").is_file():
-        raise DataError(f"{run.path} has no result.nc; compare runs of `neuroai encode`")
+    directory.must_be(run, "encode")
     return open_tree(run.path / "result.nc").to_dataset()
 
 

@@ -92,6 +92,21 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     return Run(root, _read_json(root / "result.json"), manifest)
 
 
+def must_be(run: Run, command: str) -> None:
+    """Refuse a run of another command.
+
+    Raises
+    ------
+    ConfigError
+        With where its own report is.
+    """
+    if (found := run.manifest.get("command")) != command:
+        raise ConfigError(
+            f"{run.path} is a run of `neuroai {found}`, expected one of `neuroai {command}`; "
+            f"its own report is {run.report}"
+        )
+
+
 def write_manifest(root: Path, facts: Mapping[str, Any]) -> None:
     """Write ``manifest.json``: the given facts, then size and SHA-256 of every file in the directory."""
     files = {

@@ -301,6 +301,7 @@ def _work(
     report("scores", 1, 1)
     directory.write_text(partial / "config.toml", config.to_toml(job.origins))
     facts = {
+        "command": "encode",
         "digest": job.digest(),
         "seed": config.seed,
         "versions": versions(),

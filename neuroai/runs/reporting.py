@@ -23,10 +23,13 @@ def report(run: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
+    ConfigError
+        For a run of another command than ``encode``: its page is drawn from what was in memory.
     DamagedFileError
         If the directory is no finished run, or was changed.
     """
     opened = directory.open_run(run)
+    directory.must_be(opened, "encode")
     facts = {key: value for key, value in opened.manifest.items() if key != "files"}
     write_report(opened.path, opened.summary, facts)
     directory.write_manifest(opened.path, facts)

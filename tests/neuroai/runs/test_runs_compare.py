@@ -52,3 +52,14 @@ def test_compare_writes_a_page(trial_recording: Any, tmp_path: Path) -> None:
     c = neuroai.encode(part, readout="ridge", out=tmp_path / "c", **QUICK)
     with pytest.raises(DataError, match="same targets"):
         neuroai.compare(a.path, c.path, out=tmp_path / "x")
+
+
+def test_runs_of_other_commands_are_named(trial_recording: Any, tmp_path: Path) -> None:
+    a = neuroai.encode(trial_recording, readout="ridge", out=tmp_path / "a", **QUICK)
+    b = neuroai.encode(trial_recording, readout="pca-ridge", out=tmp_path / "b", **QUICK)
+    both = neuroai.compare(a.path, b.path, out=tmp_path / "both")
+    with pytest.raises(ConfigError, match="is a run of `neuroai compare`, expected one of `neuroai encode`"):
+        neuroai.compare(a.path, both.path)
+    with pytest.raises(ConfigError, match=r"its own report is .*both/report\.html"):
+        neuroai.runs.report(both.path)
+    assert neuroai.runs.report(a.path) == a.report
