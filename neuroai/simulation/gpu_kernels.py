@@ -26,11 +26,11 @@ _IDS = tl.constexpr(3)
 
 @triton.jit
 def _publish(
-    spiking, lane, now, mail, more, b, n_blocks, tally, record, recorded, room, base,
+    spiking, lane, now, mail, more, b, n_blocks, record, recorded, room, base,
     BLOCK: tl.constexpr, RECORD: tl.constexpr,
 ):  # fmt: skip
     """Tell all programs which neurons of this block spike; returns how many."""
-    place = (now % 2) * n_blocks + b
+    place = (now & 1) * n_blocks + b
     # One sum gives both the number of spikes and, for a single one, its place.
     both = tl.sum(tl.where(spiking, lane.to(tl.int64) + (1 << 24), 0))
     count = (both >> 24).to(tl.int32)
@@ -61,7 +61,7 @@ def _collect(mail, more, bases, heard, now, n_blocks, BLOCK: tl.constexpr, BLOCK
     """Wait for the words of all blocks; write the sources that spike to ``heard``, return their number."""
     other = tl.arange(0, BLOCKS)
     known = other < n_blocks
-    place = (now % 2) * n_blocks + other
+    place = (now & 1) * n_blocks + other
     step = (now & 0x7FFF).to(tl.int64)
     word = tl.load(mail + place, known, 0, volatile=True)
     while tl.sum((known & ((word >> 48) != step)).to(tl.int32)) > 0:
@@ -76,7 +76,9 @@ def _collect(mail, more, bases, heard, now, n_blocks, BLOCK: tl.constexpr, BLOCK
             lane = tl.load(more + place * BLOCK + j, here, 0, volatile=True)
         elif tl.max(counts) > _IDS:
             lane = tl.where(
-                counts > _IDS, tl.load(more + place * BLOCK + j, here & (counts > _IDS), 0, volatile=True), lane
+                counts > _IDS,
+                tl.load(more + place * BLOCK + j, here & (counts > _IDS), 0, volatile=True),
+                lane,
             )
         tl.store(heard + rank + j, base + lane, here)
     tl.debug_barrier()
@@ -112,13 +114,18 @@ def _deliver(
             tl.atomic_add(ring + place, weight, inside, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=[
+        "room", "external_origin", "n_steps", "n_blocks", "n_populations", "n_neurons", "n_inputs", "mask",
+        "n_thresholds",
+    ]
+)  # fmt: skip
 def step_kernel(
     blocks, bases, coefficients, thresholds, variables, free_at, current, seed,
     starts, words, weights, tables, classes, ring, quantum,
     mail, more, heard, tally, record, recorded, room,
     external, external_rows, external_origin, step, n_steps,
-    n_blocks, n_populations, n_neurons, n_rows, n_inputs, mask, n_thresholds,
+    n_blocks, n_populations, n_neurons, n_inputs, mask, n_thresholds,
     COEFFICIENTS: tl.constexpr, KINDS: tl.constexpr, POISSON: tl.constexpr, CURRENT: tl.constexpr,
     NOISE: tl.constexpr, CHANNELS: tl.constexpr, STORED: tl.constexpr, EXTERNAL: tl.constexpr,
     RECORD: tl.constexpr, UPDATE: tl.constexpr, DELIVER: tl.constexpr,
@@ -142,7 +149,7 @@ def step_kernel(
     if UPDATE and POISSON:
         events = count_poisson(key, base, now, limits, n_thresholds, BLOCK)
     spikes = 0
-    for k in range(n_steps):
+    for _ in range(n_steps):
         if UPDATE:
             slot = ring + (now & mask) * n_inputs + neuron
             arrived = tl.load(slot, inside, 0, cache_modifier=".cg").to(tl.float32) * quantum
@@ -162,7 +169,7 @@ def step_kernel(
                 KINDS,
             )  # fmt: skip
             spikes += _publish(
-                spiking, lane, now, mail, more, b, n_blocks, tally, record, recorded, room, base, BLOCK, RECORD
+                spiking, lane, now, mail, more, b, n_blocks, record, recorded, room, base, BLOCK, RECORD
             )
             if DELIVER and POISSON:
                 # Drawn while the other blocks' words are under way.

@@ -20,6 +20,7 @@ from neuroai_kernels.segment_overlap.bits import pack_bits
 from neuroai_kernels.spike_delivery.rows import SynapseBins as SynapseBins
 from neuroai_kernels.spike_delivery.rows import SynapseRows as SynapseRows
 from neuroai_kernels.spike_delivery.rows import fixed_point as fixed_point
+from neuroai_kernels.spike_delivery.rows import quantum_above as quantum_above
 from neuroai_kernels.spike_delivery.rows import safe_quantum as safe_quantum
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "SynapseRows",
     "deliver_spikes",
     "fixed_point",
+    "quantum_above",
     "safe_quantum",
 ]
 

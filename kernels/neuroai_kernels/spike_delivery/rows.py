@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neuroai_kernels.errors import ShapeError
 
-__all__ = ["SynapseBins", "SynapseRows", "fixed_point", "safe_quantum"]
+__all__ = ["SynapseBins", "SynapseRows", "fixed_point", "quantum_above", "safe_quantum"]
 
 _LARGEST = 2**31 - 1
 # What is left holds the rounding of 2^25 weights by half a quantum each.
@@ -153,10 +153,12 @@ def safe_quantum(rows: SynapseRows, n_inputs: int) -> float:
     for part in range(0, rows.n_synapses, 1 << 24):
         these = slice(part, part + (1 << 24))
         total.index_add_(0, rows.targets[these], rows.weights[these].to(torch.float64).abs())
-    largest = float(total.max()) if n_inputs else 0.0
-    if largest == 0:
-        return 1.0
-    return float(2.0 ** math.ceil(math.log2(largest / _LARGEST_SUM)))
+    return quantum_above(float(total.max()) if n_inputs else 0.0)
+
+
+def quantum_above(largest: float) -> float:
+    """The smallest power of two of which a sum of absolute weights, ``largest``, has few enough for int32."""
+    return 1.0 if largest == 0 else float(2.0 ** math.ceil(math.log2(largest / _LARGEST_SUM)))
 
 
 def fixed_point(rows: SynapseRows, quantum: float) -> SynapseRows:
