@@ -1,5 +1,7 @@
 """One training step of the attention-routed encoder against the masked formulation.
 
+On a GPU both are also timed with forward and backward replayed from a CUDA graph, as `neuroai.training` does.
+
 Sizes of the published subject 1 (19004 + 20544 targets, 50 region queries, 961 tokens of 768, batch 16).
 Correctness first (same loss without dropout, before and after an update), then times: process CPU
 seconds on a CPU, CUDA events on a GPU,
@@ -14,6 +16,7 @@ import platform
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from torch import Tensor
 
 from neuroai.encoders.attention import AttentionEncoder, DecoderShape, QueryLayout
 from neuroai.encoders.attention.reference import MaskedEncoder, copy_reference_weights
+from neuroai.training.capture import WARM_UP, CapturedStep
 
 TARGETS = (19004, 20544)
 QUERIES, GRID, BATCH, CLIP = 25, 31, 16, 0.1
@@ -58,7 +62,9 @@ def hemisphere_loss(responses: Tensor, truth: Tensor) -> Tensor:
     return error[:, : TARGETS[0]].mean() + error[:, TARGETS[0] :].mean()
 
 
-def steps(device: str, dropout: float, bfloat16: bool) -> dict[str, Callable[[], float]]:
+def steps(
+    device: str, dropout: float, bfloat16: bool, captured: bool = False
+) -> dict[str, Callable[[], float]]:
     """A training step of each formulation; each returns its loss."""
     masked, routed = models(dropout, device)
     tokens = torch.randn(BATCH, GRID * GRID, SHAPE.d_model, device=device)
@@ -67,28 +73,45 @@ def steps(device: str, dropout: float, bfloat16: bool) -> dict[str, Callable[[],
     plain = torch.optim.AdamW(masked.parameters(), 5e-4, weight_decay=1e-4)
     fused = torch.optim.AdamW(routed.parameters(), 5e-4, weight_decay=1e-4, fused=True)
 
-    def step(predict: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> float:
-        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
-            value = hemisphere_loss(predict(), truth)
-        value.backward()
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+    def passes(predict: Callable[[Tensor], Tensor]) -> Callable[[tuple[Tensor, ...]], Tensor]:
+        def compute(batch: tuple[Tensor, ...]) -> Tensor:
+            with torch.autocast(device, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
+                value = hemisphere_loss(predict(batch[0]), batch[1])
+            value.backward()
+            return value
+
+        return compute
+
+    def step(compute: Callable[[tuple[Tensor, ...]], Tensor], optimizer: torch.optim.Optimizer) -> float:
+        value = compute((tokens, truth))
+        torch.nn.utils.clip_grad_norm_(parameters(optimizer), CLIP)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return float(value.detach())
 
-    return {
-        "masked": lambda: step(lambda: torch.cat(masked(tokens), dim=1), plain),
-        "routed": lambda: step(lambda: routed.head(routed.decoder(tokens, routed.positions, stream)), fused),
+    predictions = {
+        "masked": (passes(lambda x: torch.cat(masked(x), dim=1)), plain),
+        "routed": (passes(lambda x: routed.head(routed.decoder(x, routed.positions, stream))), fused),
     }
+    if captured:
+        predictions = {
+            name: (CapturedStep(compute, parameters(optimizer), stream), optimizer)
+            for name, (compute, optimizer) in predictions.items()
+        }
+    return {name: partial(step, *pair) for name, pair in predictions.items()}
 
 
-def gate(device: str) -> dict[str, float]:
+def parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """All parameters of an optimiser."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def gate(device: str, captured: bool = False) -> dict[str, float]:
     """Relative differences of the losses without dropout, before and after updates.
 
     The second loss depends on every gradient. Later ones also show how training amplifies rounding.
     """
-    pair = steps(device, 0.0, bfloat16=False)
+    pair = steps(device, 0.0, bfloat16=False, captured=captured)
     differences = []
     for _ in range(5):
         masked, routed = pair["masked"](), pair["routed"]()
@@ -142,11 +165,12 @@ def product_rate(device: str, dtype: torch.dtype, rounds: int) -> float:
     return 10 * copies * 2 * rows * SHAPE.d_model * GRID**2 / best
 
 
-def measure(device: str, rounds: int, bfloat16: bool) -> dict[str, float]:
+def measure(device: str, rounds: int, bfloat16: bool, captured: bool = False) -> dict[str, float]:
     """Times of both formulations in turns, and how far the routed one is from its arithmetic."""
-    pair = steps(device, SHAPE.dropout, bfloat16)
+    pair = steps(device, SHAPE.dropout, bfloat16, captured)
     for step in pair.values():
-        step()
+        for _ in range(WARM_UP + 2):
+            step()
     times: dict[str, list[float]] = {name: [] for name in pair}
     for _ in range(rounds):
         for name, step in pair.items():
@@ -203,7 +227,16 @@ def main() -> None:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
     if device == "cuda":
+        result["correctness_captured"] = gate(device, captured=True)
+        if max(result["correctness_captured"].values()) > 10 * max(correctness.values()):
+            raise SystemExit(f"captured steps disagree, no times are reported: {result}")
+        result["float32_captured"] = measure(device, arguments.rounds, False, captured=True)
         result["bfloat16_autocast"] = measure(device, arguments.rounds, bfloat16=True)
+        result["bfloat16_captured"] = measure(device, arguments.rounds, True, captured=True)
+        result["captured_over_published"] = {
+            dtype: result[f"{dtype}_captured"]["routed_median_seconds"] / plain["masked_median_seconds"]
+            for dtype, plain in (("float32", result["float32"]), ("bfloat16", result["bfloat16_autocast"]))
+        }
     output = arguments.output or HERE / "results" / f"attention_step_{device}.json"
     output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))

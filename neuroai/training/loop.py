@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
 from neuroai.errors import CheckpointError, ConfigError, InterruptedRunError
+from neuroai.training.capture import CapturedStep
 from neuroai.training.checkpoint import Checkpoint, load_newest, save_checkpoint
 from neuroai.training.optimizer_state import pack_optimizer, unpack_optimizer
 from neuroai.training.streams import batch_order, private_streams, seed_streams
@@ -58,6 +59,9 @@ class Plan:
         Processes that load batches.
     schedule : {"epoch", "step"}
         When the scheduler steps.
+    capture : bool
+        On one CUDA device, record the passes of a step once a shape of batch and replay them. The loss may
+        not read values back to the host, and a batch is a tuple of tensors (:mod:`neuroai.training.capture`).
     """
 
     epochs: int
@@ -68,6 +72,7 @@ class Plan:
     checkpoint_every: int = 0
     workers: int = 0
     schedule: Literal["epoch", "step"] = "epoch"
+    capture: bool = False
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1:
@@ -177,12 +182,19 @@ def train(
     generator = torch.Generator(fabric.device)
     per_epoch = -(-len(batches) // plan.batch_size)
     last = plan.epochs * per_epoch
+
+    def compute(batch: Any) -> Tensor:
+        value = loss(wrapped, batch, generator)
+        fabric.backward(value)
+        return value
+
+    if plan.capture and fabric.device.type == "cuda" and fabric.world_size == 1:
+        compute = CapturedStep(compute, [p for p in model.parameters() if p.requires_grad], generator)
     with private_streams(), _interruption() as interrupted:
         for batch in _stream(batches, plan, run.step, 0 if run.finished(per_epoch) else last, fabric):
             seed_streams(generator, plan.seed, run.step, fabric.global_rank)
             wrapped.train()
-            value = loss(wrapped, fabric.to_device(batch), generator)
-            fabric.backward(value)
+            value = compute(fabric.to_device(batch))
             if plan.clip_norm is not None:
                 fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=plan.clip_norm)
             wrapped_optimizer.step()

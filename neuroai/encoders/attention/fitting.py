@@ -111,7 +111,7 @@ def fit_encoder(
         optimizer,
         _Rows(maps, responses, rows),
         loss,
-        Plan(options.epochs, options.batch_size, seed, options.clip_norm, options.patience),
+        Plan(options.epochs, options.batch_size, seed, options.clip_norm, options.patience, capture=True),
         scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options.epochs)),
         evaluate=evaluate,
         folder=None if folder is None else folder / _fingerprint(maps, responses, rows),

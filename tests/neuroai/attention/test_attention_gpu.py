@@ -59,3 +59,41 @@ def test_readout_fits_on_the_device_of_its_input():
     assert prediction.device.type == "cuda"
     torch.testing.assert_close(again.fit(maps, responses).predict(maps), prediction, rtol=1e-3, atol=1e-3)
     assert readout.score(maps, responses) > 0.2
+
+
+def test_captured_training_equals_plain_training(tmp_path):
+    """Odd last batches, dropout, seeds of each step, and a resume in the middle: the same weights."""
+    from dataclasses import replace
+
+    from neuroai.encoders.attention.fitting import _fabric
+    from neuroai.training.loop import Plan, train
+
+    maps = torch.randn(70, 6, 4, 4, device="cuda", generator=torch.Generator("cuda").manual_seed(0))
+    truth = maps.mean((2, 3)).repeat(1, 5)
+
+    class Rows:
+        def __len__(self):
+            return len(maps)
+
+        def __getitem__(self, index):
+            return maps[index.cuda()], truth[index.cuda()]
+
+    def loss(model, batch, stream):
+        keep = torch.empty_like(batch[0]).bernoulli_(0.8, generator=stream)
+        return (model(batch[0] * keep, stream) - batch[1]).square().mean()
+
+    def trained(capture, folder=None, epochs=6):
+        shape = DecoderShape(16, 4, 32, dropout=0.1)
+        encoder = AttentionEncoder(query_layout("roi", 30), 6, 4, 4, shape).cuda()
+        encoder.reset_parameters(torch.Generator("cuda").manual_seed(1))
+        optimizer = torch.optim.AdamW(encoder.parameters(), 1e-2, fused=True)
+        plan = replace(Plan(epochs, 16, 3, 1.0), capture=capture)
+        train(encoder, optimizer, Rows(), loss, plan, folder=folder, fabric=_fabric(maps.device))
+        return [p.detach().clone() for p in encoder.parameters()]
+
+    plain, captured = trained(False), trained(True)
+    trained(True, tmp_path, epochs=4)
+    resumed = trained(True, tmp_path)
+    for a, b, c in zip(plain, captured, resumed, strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(c, b, rtol=1e-4, atol=1e-5)
