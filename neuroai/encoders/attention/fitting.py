@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from neuroai.encoders.attention.decoder import dropped
 from neuroai.encoders.attention.encoder import AttentionEncoder
+from neuroai.encoders.attention.head import RegionReadout
 from neuroai.encoders.scores import pearson_r
 from neuroai.training.loop import Plan, train
 from neuroai.training.streams import stream_seed
@@ -111,7 +112,15 @@ def fit_encoder(
         optimizer,
         _Rows(maps, responses, rows),
         loss,
-        Plan(options.epochs, options.batch_size, seed, options.clip_norm, options.patience, capture=True),
+        Plan(
+            options.epochs,
+            options.batch_size,
+            seed,
+            options.clip_norm,
+            options.patience,
+            # Blocks of single targets take seeds from the device to the host: such steps cannot be recorded.
+            capture=isinstance(encoder.head, RegionReadout),
+        ),
         scheduler=torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(options.epochs)),
         evaluate=evaluate,
         folder=None if folder is None else folder / _fingerprint(maps, responses, rows),
