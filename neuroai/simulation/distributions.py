@@ -76,7 +76,7 @@ class Uniform:
 
     def quantile(self, z: Array) -> Array:
         """Values at standard normal deviates."""
-        return self.low + (self.high - self.low) * ndtr(z)
+        return np.asarray(self.low + (self.high - self.low) * ndtr(z), dtype=np.float64)
 
 
 def as_distribution(value: "float | Distribution") -> Distribution:

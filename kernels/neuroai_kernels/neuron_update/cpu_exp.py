@@ -41,6 +41,6 @@ def _exp64(x: Any) -> Any:
     return np.exp(x)
 
 
-@overload(exp, inline="always")  # type: ignore[untyped-decorator]
+@overload(exp, inline="always")
 def _exp_of_dtype(x: Any) -> Any:
     return _exp32 if getattr(x, "bitwidth", 64) == 32 else _exp64

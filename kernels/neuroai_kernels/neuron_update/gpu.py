@@ -31,6 +31,8 @@ _POISSON = tl.constexpr(0x40 << 24)
 _NOISE = tl.constexpr(0x41 << 24)
 _NOISE_ANGLE = tl.constexpr(0x42 << 24)
 _LANES = 512
+# Lanes are counted from a multiple of four neurons, so that one Philox call serves four.
+_ALIGNED = 3
 _NOISE_COLUMN = PREFIX.index("noise")
 _POISSON_COLUMN = PREFIX.index("poisson_weight")
 
@@ -83,10 +85,11 @@ def push_block(
     return push
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "n_thresholds"])
 def _update_kernel(
     blocks, coefficients, thresholds, variables, free_at, arrivals, current, spikes, count, seed, step, n,
-    n_thresholds, WIDTH: tl.constexpr, TWO: tl.constexpr, KINDS: tl.constexpr, POISSON: tl.constexpr, CURRENT: tl.constexpr,
+    n_thresholds, WIDTH: tl.constexpr, TWO: tl.constexpr, KINDS: tl.constexpr, POISSON: tl.constexpr,
+    CURRENT: tl.constexpr,
     NOISE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     block = blocks + 6 * tl.program_id(0)
@@ -119,8 +122,8 @@ def _update_kernel(
     tl.store(spikes + place, neuron, spiking)
 
 
-def population_blocks(table: PopulationTable, lanes: int) -> Tensor:
-    """Blocks of neurons of one population that fit ``lanes`` counted from a multiple of four.
+def population_blocks(table: PopulationTable, most: int) -> Tensor:
+    """Blocks of at most ``most`` neurons of one population.
 
     Returns
     -------
@@ -130,9 +133,9 @@ def population_blocks(table: PopulationTable, lanes: int) -> Tensor:
     rows = []
     bounds, kinds, channels = table.bounds.tolist(), table.kinds.tolist(), table.channels.tolist()
     for number, (first, stop) in enumerate(pairwise(bounds)):
-        pieces = -(-(stop - first) // (lanes - 4))
-        size = -(-(stop - first) // max(1, pieces)) if pieces else 0
-        for start in range(first, stop, max(1, size)):
+        pieces = max(1, -(-(stop - first) // most))
+        size = max(1, -(-(stop - first) // pieces))
+        for start in range(first, stop, size):
             rows.append((start, min(start + size, stop), number, kinds[number], channels[number], 0))
     return torch.tensor(rows, dtype=torch.int32).reshape(-1, len(BLOCK_FIELDS))
 
@@ -159,7 +162,7 @@ def neuron_update_gpu(
 ) -> Tensor:
     """Neurons that spike, in any order; see :func:`neuroai_kernels.neuron_update.neuron_update`."""
     device, n = state.variables.device, int(table.bounds[-1])
-    blocks = population_blocks(table, _LANES).to(device)
+    blocks = population_blocks(table, _LANES - _ALIGNED).to(device)
     thresholds, n_thresholds = thresholds_on_device(table, device)
     spikes = torch.empty(n, dtype=torch.int32, device=device)
     count = torch.zeros(1, dtype=torch.int32, device=device)

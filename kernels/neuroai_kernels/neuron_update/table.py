@@ -156,4 +156,4 @@ def poisson_thresholds(mean: float) -> NDArray[np.uint32]:
     largest = int(mean + 12 * np.sqrt(mean) + 20)
     tail = poisson.sf(np.arange(largest), mean)
     scaled = np.rint((1 - tail) * 2.0**32) - 1
-    return scaled[scaled < 2.0**32 - 1].clip(0).astype(np.uint32)
+    return np.asarray(scaled[scaled < 2.0**32 - 1].clip(0), dtype=np.uint32)
