@@ -10,7 +10,8 @@ from neuroai.plotting.style import INK, MUTED, PALETTE, describe, grid, legend, 
 
 __all__ = ["correlation_histogram", "distribution_lines", "raster", "rate_bars"]
 
-_DOT = 0.8
+Array = NDArray[np.float64]
+_DOT = 1.6  # points squared
 
 
 def raster(
@@ -40,7 +41,7 @@ def raster(
     >>> len(raster({"E": [[0.1, 0.2], [0.15]], "I": [[0.3]]}, window=(0.0, 0.5)).collections)
     2
     """
-    ax = new_axes(ax, width=7.2, height=3.8)
+    ax = new_axes(ax, width=7.2, height=4.4)
     top, ticks = 0, []
     for number, (name, units) in enumerate(trains.items()):
         times = [_within(unit, window) for unit in units]
@@ -61,7 +62,7 @@ def raster(
     return describe(ax, title=title, x="time (s)", y="")
 
 
-def _within(unit: ArrayLike, window: tuple[float, float]) -> NDArray[np.float64]:
+def _within(unit: ArrayLike, window: tuple[float, float]) -> Array:
     times = np.asarray(unit, dtype=np.float64)
     return times[(times >= window[0]) & (times < window[1])]
 
@@ -119,10 +120,11 @@ def distribution_lines(
     bins: int = 40,
     limits: tuple[float, float] | None = None,
     logarithmic: bool = False,
+    cumulative: bool = False,
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Density of a quantity within each group: single-unit rates, interval variability, intervals.
+    """Distribution of a quantity within each group: single-unit rates, interval variability, intervals.
 
     Parameters
     ----------
@@ -135,6 +137,8 @@ def distribution_lines(
         Of the axis; default the pooled 0 to 99.5 percentiles.
     logarithmic : bool
         Bins of equal width in the logarithm, for intervals.
+    cumulative : bool
+        Share of values up to x instead of a density: free of bins, for counts and rates of short recordings.
     title : str
     ax : Axes, optional
 
@@ -153,28 +157,34 @@ def distribution_lines(
         high = high if high > low else low + 1e-9 + abs(low) * 1e-6
         edges = np.geomspace(low, high, bins + 1) if logarithmic else np.linspace(low, high, bins + 1)
         for number, (name, found) in enumerate(kept.items()):
-            density = np.histogram(found, edges)[0] / (len(found) * np.diff(edges))
             style = "-" if number < len(PALETTE) else "--"
             colour = PALETTE[number % len(PALETTE)]
-            ax.plot(*_outline(edges, density), color=colour, linestyle=style, linewidth=1.3, label=name)
+            line = _shares(found) if cumulative else _density(found, edges)
+            ax.plot(*line, color=colour, linestyle=style, linewidth=1.3, label=name)
+        ax.set_xlim(low, high)
         if logarithmic:
             ax.set_xscale("log")
         legend(ax)
     grid(ax)
-    return describe(ax, title=title, x=x, y="density")
+    return describe(ax, title=title, x=x, y="share up to x" if cumulative else "density")
 
 
-def _outline(
-    edges: NDArray[np.float64], density: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Steps as a line."""
+def _density(found: Array, edges: Array) -> tuple[Array, Array]:
+    """Histogram as the line of its outline."""
+    density = np.histogram(found, edges)[0] / (len(found) * np.diff(edges))
     return np.repeat(edges, 2)[1:-1], np.repeat(density, 2)
+
+
+def _shares(found: Array) -> tuple[Array, Array]:
+    """Empirical distribution function as a line; at most 500 points."""
+    ranks = np.unique(np.linspace(0, len(found) - 1, 500).astype(np.int64))
+    return np.sort(found)[ranks], (ranks + 1) / len(found)
 
 
 def correlation_histogram(
     correlations: Mapping[str, ArrayLike], *, title: str = "", ax: Axes | None = None
 ) -> Axes:
-    """Densities of pairwise count correlations of each group, and a line at 0.
+    """Distribution of pairwise count correlations of each group, and a line at 0.
 
     Parameters
     ----------
@@ -190,7 +200,12 @@ def correlation_histogram(
     pooled = np.concatenate([np.empty(0), *(np.ravel(np.asarray(c)) for c in correlations.values())])
     reach = float(np.percentile(np.abs(pooled), 99)) if len(pooled) else 0.1
     ax = distribution_lines(
-        correlations, x="correlation of counts in 2 ms", limits=(-reach, reach or 0.1), title=title, ax=ax
+        correlations,
+        x="correlation of counts in 2 ms",
+        limits=(-reach, reach or 0.1),
+        cumulative=True,
+        title=title,
+        ax=ax,
     )
     ax.axvline(0.0, color=MUTED, linewidth=0.8, zorder=0)
     return ax

@@ -30,6 +30,8 @@ class Firing:
         Coefficient of variation of the intervals; NaN with fewer than three intervals. It grows with the
         length of the recording, as slow neurons give only short intervals in a short one: compare at equal
         length.
+    intervals : array
+        Inter-spike intervals of all neurons, seconds.
     correlations : array
         Of spike counts in bins of 2 ms, between pairs of at most ``n_correlated`` neurons that fired.
     fano : float
@@ -38,6 +40,7 @@ class Firing:
 
     rates: Array
     cvs: Array
+    intervals: Array
     correlations: Array
     fano: float
 
@@ -112,6 +115,7 @@ def _of_population(
     return Firing(
         rates=counts / (span[1] - span[0]),
         cvs=isi_cvs(times, unit, n),
+        intervals=np.diff(times)[np.diff(unit) == 0],
         correlations=count_correlations(times, unit, chosen, span),
         fano=fano_factor(times, span),
     )
