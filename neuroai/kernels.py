@@ -18,6 +18,10 @@ from neuroai_kernels.kwinners import winners as winners
 from neuroai_kernels.kwinners_matmul import kwinners_matmul as kwinners_matmul
 from neuroai_kernels.lateral import lateral_step as lateral_step
 from neuroai_kernels.local_update import local_update as local_update
+from neuroai_kernels.neuron_scan import Adaptation as Adaptation
+from neuroai_kernels.neuron_scan import NeuronScan as NeuronScan
+from neuroai_kernels.neuron_scan import Surrogate as Surrogate
+from neuroai_kernels.neuron_scan import neuron_scan as neuron_scan
 from neuroai_kernels.philox import philox as philox
 from neuroai_kernels.philox import philox_uniform as philox_uniform
 from neuroai_kernels.philox import stream_counter as stream_counter
