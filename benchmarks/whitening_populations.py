@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from neuroai.whitening import WhiteningLayer
 from neuroai_kernels.lateral import gpu, lateral_step
 
 POPULATIONS, N, STEP = 10_000, 64, 0.002
@@ -71,6 +72,8 @@ def main() -> None:
     target = torch.empty_like(matrix)
     floor = microseconds(lambda: target.copy_(matrix))
     warps = {w: microseconds(lambda w=w: gpu.lateral_step(matrix, x, STEP, n_warps=w)) for w in (1, 2, 4, 8)}
+    layer = WhiteningLayer(N, populations=(POPULATIONS,), step=STEP).cuda()
+    whole = microseconds(lambda: layer.stream(x))
     result = {
         "task": f"{POPULATIONS} populations of {N} neurons, one sample a step, float32",
         "relative_gap_to_reference": gaps,
@@ -79,6 +82,7 @@ def main() -> None:
         "copy_terabytes_per_second": round(2 * matrix.nbytes / floor / 1e6, 2),
         "triton_microseconds_by_warps": {w: round(t, 1) for w, t in warps.items()},
         "triton_over_copy": round(min(warps.values()) / floor, 2),
+        "layer_stream_microseconds": round(whole, 1),
         "reference_microseconds": round(
             microseconds(lambda: lateral_step(matrix, x, STEP, implementation="reference"), 5), 1
         ),

@@ -9,7 +9,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Blocks", "Factor", "anticommutator", "factorise", "inner", "moment", "multiply", "solve"]
+__all__ = [
+    "Blocks",
+    "Factor",
+    "anticommutator",
+    "factorise",
+    "inner",
+    "moment",
+    "multiply",
+    "parts",
+    "second_moment",
+    "solve",
+]
+
+#: Vectors worked on at once on a CPU, to bound memory; a GPU is kept busy by more.
+_AT_ONCE = 256
+_AT_ONCE_ELSEWHERE = 4096
 
 
 @dataclass(frozen=True)
@@ -33,9 +48,27 @@ class Blocks:
             self.diagonal.add(other.diagonal, alpha=scale), self.below.add(other.below, alpha=scale)
         )
 
-    def masked(self, mask: "Blocks") -> "Blocks":
-        """Entries where the mask is 1."""
-        return Blocks(self.diagonal * mask.diagonal, self.below * mask.below)
+    def add(self, other: "Blocks", scale: float = 1.0) -> "Blocks":
+        """Add ``scale * other`` in place."""
+        self.diagonal.add_(other.diagonal, alpha=scale)
+        self.below.add_(other.below, alpha=scale)
+        return self
+
+    def scale(self, factor: float) -> "Blocks":
+        """Multiply in place."""
+        self.diagonal.mul_(factor)
+        self.below.mul_(factor)
+        return self
+
+    def keep(self, mask: "Blocks") -> "Blocks":
+        """Set entries to zero, in place, where the mask is false."""
+        self.diagonal.mul_(mask.diagonal)
+        self.below.mul_(mask.below)
+        return self
+
+    def zeros(self) -> "Blocks":
+        """A zero matrix of the same blocks."""
+        return Blocks(torch.zeros_like(self.diagonal), torch.zeros_like(self.below))
 
     def largest(self) -> float:
         """Largest absolute entry."""
@@ -71,13 +104,29 @@ def moment(x: Tensor, y: Tensor) -> Blocks:
     return Blocks(0.5 * (square + square.mT) / x.shape[1], below / x.shape[1])
 
 
+def parts(x: Tensor) -> tuple[Tensor, ...]:
+    """Vectors (b, p, s), some of the ``p`` at a time."""
+    return torch.split(x, _AT_ONCE if x.device.type == "cpu" else _AT_ONCE_ELSEWHERE, dim=1)
+
+
+def second_moment(x: Tensor) -> Blocks:
+    """Blocks of ``X X^T / p`` over ``p`` vectors (b, p, s), without a copy of them."""
+    b, p, s = x.shape
+    total = Blocks(x.new_zeros(b, s, s), x.new_zeros(b - 1, s, s))
+    for part in parts(x):
+        total.add(moment(part, part), part.shape[1] / p)
+    return total
+
+
 def anticommutator(a: Blocks, b: Blocks) -> Blocks:
     """Blocks of ``A B + B A``, on and beside the diagonal."""
     square = a.diagonal @ b.diagonal
-    square[1:] += a.below @ b.below.mT
-    square[:-1] += a.below.mT @ b.below
-    below = a.below @ b.diagonal[:-1] + a.diagonal[1:] @ b.below
-    below = below + b.below @ a.diagonal[:-1] + b.diagonal[1:] @ a.below
+    square[1:].baddbmm_(a.below, b.below.mT)
+    square[:-1].baddbmm_(a.below.mT, b.below)
+    below = a.below @ b.diagonal[:-1]
+    below.baddbmm_(a.diagonal[1:], b.below)
+    below.baddbmm_(b.below, a.diagonal[:-1])
+    below.baddbmm_(b.diagonal[1:], a.below)
     return Blocks(square + square.mT, below)
 
 

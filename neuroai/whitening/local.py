@@ -28,8 +28,8 @@ from neuroai.whitening._blocks import (
     Blocks,
     Factor,
     factorise,
-    moment,
     multiply,
+    second_moment,
     solve,
 )
 
@@ -92,19 +92,28 @@ class Grid:
         return vectors.movedim(0, 1).reshape(vectors.shape[1], -1)[:, : self.n]
 
     def mask(self, like: Tensor) -> Blocks:
-        """1 where two real neurons are within the window."""
-        index = torch.arange(self.blocks * self.size, device=like.device)
-        coordinates = torch.stack(torch.unravel_index(index, (self.blocks * self.rows, *self.shape[1:])), -1)
-        coordinates = coordinates.reshape(self.blocks, self.size, -1)
+        """True where two real neurons are within the window."""
+        inside, ahead = self.places(like)
+        real = (self.blocks - 1) * self.rows + inside[:, 0] < self.shape[0]
+        # Blocks differ only in that the last one may be filled up.
+        diagonal = self._near(inside, inside).repeat(self.blocks, 1, 1)
+        diagonal[-1] &= real[:, None] & real
+        below = self._near(ahead, inside).repeat(self.blocks - 1, 1, 1)
+        below[-1:] &= real[:, None]
+        return Blocks(diagonal, below)
 
-        def near(a: Tensor, b: Tensor) -> Tensor:
-            inside = torch.ones(len(a), self.size, self.size, dtype=torch.bool, device=like.device)
-            for axis, width in enumerate(self.window):
-                inside &= (a[:, :, None, axis] - b[:, None, :, axis]).abs() < width
-            real = (a[..., 0] < self.shape[0])[:, :, None] & (b[..., 0] < self.shape[0])[:, None]
-            return (inside & real).to(like.dtype)
+    def places(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinates (size, axes) of the neurons of the first block, and of those of the one after it."""
+        axes = [torch.arange(length, device=like.device) for length in (self.rows, *self.shape[1:])]
+        inside = torch.cartesian_prod(*axes).reshape(self.size, -1)
+        ahead = inside.clone()
+        ahead[:, 0] += self.rows
+        return inside, ahead
 
-        return Blocks(near(coordinates, coordinates), near(coordinates[1:], coordinates[:-1]))
+    def _near(self, a: Tensor, b: Tensor) -> Tensor:
+        """Whether two places (s, axes) lie within the window: (s, s)."""
+        widths = torch.tensor(self.window, device=a.device)
+        return ((a[:, None] - b).abs() < widths).all(-1)
 
 
 @dataclass(frozen=True)
@@ -214,24 +223,49 @@ def window_errors(responses: Tensor, grid: Grid) -> dict[str, float]:
     Returns
     -------
     dict
-        ``variance`` largest distance from 1; ``correlation`` largest, ``mean_correlation`` mean absolute one.
+        ``variance`` largest distance from 1; of the correlations of pairs, ``correlation`` the largest and
+        ``mean_correlation`` the mean absolute one; ``pooled_correlation`` the largest after averaging over
+        all pairs at one offset, as in plots of correlation by distance. A pair's own correlation over ``p``
+        independent samples is ``1 / sqrt(p)`` off by chance; the pooled one is not.
     """
     y = grid.split(responses)
     mask = grid.mask(responses)
-    second = moment(y, y)
-    variance = second.diagonal.diagonal(dim1=-2, dim2=-1)
-    own = mask.diagonal.diagonal(dim1=-2, dim2=-1)
+    second = second_moment(y)
+    variance = second.diagonal.diagonal(dim1=-2, dim2=-1).clone()
+    own = mask.diagonal.diagonal(dim1=-2, dim2=-1).clone()
     scale = variance.clamp(min=1e-30).rsqrt()
-    eye = torch.eye(grid.size, dtype=y.dtype, device=y.device)
-    inside = second.diagonal * scale[:, :, None] * scale[:, None] * mask.diagonal * (1 - eye)
-    across = second.below * scale[1:, :, None] * scale[:-1, None] * mask.below
-    total = inside.abs().sum() + 2 * across.abs().sum()
-    pairs = mask.diagonal.sum() + 2 * mask.below.sum() - grid.n
+    mask.diagonal.diagonal(dim1=-2, dim2=-1).fill_(False)
+    second.diagonal.mul_(scale[:, :, None]).mul_(scale[:, None])
+    second.below.mul_(scale[1:, :, None]).mul_(scale[:-1, None])
+    second.keep(mask)
+    total = second.diagonal.abs().sum() + 2 * second.below.abs().sum()
+    pairs = mask.diagonal.sum() + 2 * mask.below.sum()
     return {
         "variance": float(((variance - 1).abs() * own).max()),
-        "correlation": Blocks(inside, across).largest(),
+        "correlation": second.largest(),
         "mean_correlation": float(total / pairs.clamp(min=1)),
+        "pooled_correlation": _pooled(second, mask, grid),
     }
+
+
+def _pooled(correlations: Blocks, mask: Blocks, grid: Grid) -> float:
+    """Largest absolute mean of the correlations at one offset."""
+    inside, ahead = grid.places(mask.diagonal)
+    sizes = torch.tensor([2 * width - 1 for width in grid.window], device=inside.device)
+    strides = sizes.flip(0).cumprod(0).flip(0) // sizes
+    reach = torch.tensor(grid.window, device=inside.device) - 1
+    sums = correlations.diagonal.new_zeros(int(sizes.prod()))
+    counts = torch.zeros_like(sums)
+    for a, values, there in (
+        (inside, correlations.diagonal, mask.diagonal),
+        (ahead, correlations.below, mask.below),
+    ):
+        # Offsets outside the window carry no correlations: any place in the table will do for them.
+        offset = (a[:, None] - inside + reach).clamp(min=0).minimum(2 * reach)
+        index = (offset * strides).sum(-1).reshape(-1)
+        sums.index_add_(0, index, values.sum(0).reshape(-1))
+        counts.index_add_(0, index, there.sum(0).reshape(-1).to(counts.dtype))
+    return float((sums / counts.clamp(min=1)).abs().max())
 
 
 def require_factor(matrix: Blocks) -> Factor:

@@ -16,25 +16,23 @@ from neuroai.whitening._blocks import (
     inner,
     moment,
     multiply,
+    parts,
     solve,
 )
 from neuroai.whitening.local import Grid, LocalCircuit, require_factor
 
 __all__ = ["fit_local", "gain_step"]
 
-#: Samples whose intermediate responses are held at once.
-_AT_ONCE = 256
-
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class _Point:
-    """A circuit on the way: ``M``, its factor, the responses to all samples, the objective."""
+    """A circuit on the way: ``M``, its factor, ``C_yy - I`` inside the window, the objective."""
 
     matrix: Blocks
     factor: Factor
-    y: Tensor
+    excess: Blocks
     value: float
 
 
@@ -73,7 +71,8 @@ def fit_local(
     Notes
     -----
     Each Newton step takes 5 to 15 products with the Hessian, ``O(p n s)`` each with the block size ``s``;
-    an eighth of the samples is solved first. Memory ``O(p n + n s)``; the frame is never formed.
+    an eighth of the samples is solved first. Memory: the samples and some twelve matrices of ``2 n s``
+    entries; neither the frame nor the responses to all samples are held.
 
     Examples
     --------
@@ -84,7 +83,7 @@ def fit_local(
     >>> bool((white.diagonal(1).abs() < 1e-8).all() and (white.diagonal(2).abs() < 1e-8).all())
     True
     """
-    spread = samples.square().mean(0).sqrt()
+    spread = samples.norm(dim=0) / math.sqrt(len(samples))
     if not bool((spread > 1e-7 * spread.max()).all()):
         raise ConfigError(
             f"neuron {int(spread.argmin())} of the grid never varies: leave it out or add noise"
@@ -101,67 +100,66 @@ def _newton(
 ) -> LocalCircuit:
     grid, x = circuit.grid, circuit.grid.split(samples)
     mask = grid.mask(samples)
-    point = _evaluate(circuit.matrix, x)
+    point = _evaluate(circuit.matrix, x, mask)
     for step in range(max_steps):
         if point is None:
             raise ConfigError("the circuit to start from is not positive definite")
         if progress is not None:
             progress("local whitening", step, max_steps)
-        excess = _excess(point.y, mask)
-        reached = excess.largest()
+        reached = point.excess.largest()
         if reached <= tolerance:
             return LocalCircuit(grid, point.matrix)
-        matrix, value = point.matrix, point.value
-        change = _newton_direction(point, excess, mask)
-        # Responses are the largest arrays: let go of these before the next ones are made.
-        point = None
-        slope = inner(excess, change)
-        slack = 8 * torch.finfo(x.dtype).eps * abs(value)
+        change = _newton_direction(point, x, mask)
+        slope = inner(point.excess, change)
+        slack = 8 * torch.finfo(x.dtype).eps * abs(point.value)
         for halvings in range(20):
             size = 0.5**halvings
-            point = _evaluate(matrix.plus(change, size), x)
-            if point is not None and point.value <= value - 1e-4 * size * slope + slack:
+            there = _evaluate(point.matrix.plus(change, size), x, mask)
+            if there is not None and there.value <= point.value - 1e-4 * size * slope + slack:
                 break
         else:
             break
+        point = there
     raise ConfigError(
         f"local whitening stopped at an error of {reached:.2g} inside the window, wanted {tolerance:g}: "
         "use float64, a larger tolerance, or add noise to nearly dependent pixels"
     )
 
 
-def _newton_direction(point: _Point, excess: Blocks, mask: Blocks) -> Blocks:
+def _newton_direction(point: _Point, x: Tensor, mask: Blocks) -> Blocks:
     """Solve ``mask(M^-1 D C + C D M^-1) = excess`` for ``D`` by conjugate gradients: roughly while far."""
-    goal = min(0.5, math.sqrt(excess.largest())) * math.sqrt(inner(excess, excess))
-    residual = excess
-    scaled = _heron(point.matrix, residual, mask)
-    direction, slope = scaled, inner(residual, scaled)
-    found = Blocks(torch.zeros_like(excess.diagonal), torch.zeros_like(excess.below))
+    found = point.excess.zeros()
+    residual = point.excess.plus(found)
+    goal = min(0.5, math.sqrt(residual.largest())) * math.sqrt(inner(residual, residual))
+    direction = _heron(point.matrix, residual, mask)
+    slope = inner(residual, direction)
     for _ in range(50):
-        product = _curvature(point, direction).masked(mask)
+        product = _curvature(point, x, direction).keep(mask)
         size = slope / inner(direction, product)
-        found, residual = found.plus(direction, size), residual.plus(product, -size)
+        found.add(direction, size)
+        residual.add(product, -size)
         if math.sqrt(inner(residual, residual)) <= goal:
             break
         scaled = _heron(point.matrix, residual, mask)
         fresh = inner(residual, scaled)
-        direction, slope = scaled.plus(direction, fresh / slope), fresh
+        direction.scale(fresh / slope).add(scaled)
+        slope = fresh
     return found
 
 
-def _curvature(point: _Point, direction: Blocks) -> Blocks:
-    """``M^-1 D C + C D M^-1`` from the responses, some samples at a time to bound memory."""
-    total = Blocks(torch.zeros_like(direction.diagonal), torch.zeros_like(direction.below))
-    for part in torch.split(point.y, _AT_ONCE, dim=1):
-        bent = moment(solve(point.factor, multiply(direction, part)), part)
-        total = total.plus(bent, 2 * part.shape[1] / point.y.shape[1])
+def _curvature(point: _Point, x: Tensor, direction: Blocks) -> Blocks:
+    """``M^-1 D C + C D M^-1``: responses are found anew, some samples at a time, rather than kept."""
+    total = direction.zeros()
+    for part in parts(x):
+        y = solve(point.factor, part)
+        bent = moment(solve(point.factor, multiply(direction, y)), y)
+        total.add(bent, 2 * part.shape[1] / x.shape[1])
     return total
 
 
 def _heron(matrix: Blocks, residual: Blocks, mask: Blocks) -> Blocks:
     """The Newton step of a matrix root where everything commutes: the preconditioner."""
-    both = anticommutator(matrix, residual).masked(mask)
-    return Blocks(both.diagonal / 4, both.below / 4)
+    return anticommutator(matrix, residual).keep(mask).scale(0.25)
 
 
 def gain_step(circuit: LocalCircuit, inputs: Tensor, step: float) -> LocalCircuit:
@@ -172,7 +170,7 @@ def gain_step(circuit: LocalCircuit, inputs: Tensor, step: float) -> LocalCircui
     grid = circuit.grid
     mask = grid.mask(inputs)
     y = solve(require_factor(circuit.matrix), grid.split(inputs))
-    change = _heron(circuit.matrix, _excess(y, mask), mask)
+    change = _heron(circuit.matrix, _less_one(moment(y, y), mask), mask)
     while step > 1e-12:
         moved = circuit.matrix.plus(change, step)
         if factorise(moved) is not None:
@@ -181,19 +179,22 @@ def gain_step(circuit: LocalCircuit, inputs: Tensor, step: float) -> LocalCircui
     return circuit
 
 
-def _evaluate(matrix: Blocks, x: Tensor) -> _Point | None:
+def _evaluate(matrix: Blocks, x: Tensor, mask: Blocks) -> _Point | None:
     """The point of ``M``, or None where it is not positive definite; the objective is summed in float64."""
     factor = factorise(matrix)
     if factor is None:
         return None
-    y = solve(factor, x)
-    fit = torch.stack([(given * settled).sum() for given, settled in zip(x, y, strict=True)])
+    second = matrix.zeros()
+    fit = torch.zeros((), dtype=torch.float64, device=x.device)
+    for part in parts(x):
+        y = solve(factor, part)
+        second.add(moment(y, y), part.shape[1] / x.shape[1])
+        fit += (part * y).sum((1, 2)).double().sum()
     trace = matrix.diagonal.diagonal(dim1=-2, dim2=-1).double().sum()
-    return _Point(matrix, factor, y, float(fit.double().sum() / x.shape[1] + trace))
+    return _Point(matrix, factor, _less_one(second, mask), float(fit / x.shape[1] + trace))
 
 
-def _excess(y: Tensor, mask: Blocks) -> Blocks:
+def _less_one(second: Blocks, mask: Blocks) -> Blocks:
     """``C_yy - I`` inside the window."""
-    second = moment(y, y)
-    eye = torch.eye(y.shape[-1], dtype=y.dtype, device=y.device)
-    return Blocks(second.diagonal - eye, second.below).masked(mask)
+    second.diagonal.diagonal(dim1=-2, dim2=-1).sub_(1)
+    return second.keep(mask)

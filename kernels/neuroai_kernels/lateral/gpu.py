@@ -1,6 +1,10 @@
-"""Triton form: one program a population, its matrix in registers from load to store."""
+# Triton's functions are typed by its compiler.
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+"""Triton form: one program a population, its matrix in registers from load to store.
 
-from typing import Any
+Up to 64 neurons a program is one warp: sums over the rows that a lane holds need no exchange, and none of the
+sums waits at a barrier. The matrix is symmetric, so summing over rows gives its product with a vector.
+"""
 
 import torch
 import triton
@@ -12,25 +16,24 @@ __all__ = ["lateral_step"]
 _MAX_N = 128
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _kernel(
-    matrix: Any,
-    inputs: Any,
-    responses: Any,
-    moved: Any,
-    step: Any,
-    tolerance: Any,
-    n: Any,
+    matrix,
+    inputs,
+    responses,
+    moved,
+    step,
+    tolerance,
+    N: tl.constexpr,
     BLOCK: tl.constexpr,
     STEPS: tl.constexpr,
-) -> None:
+):
     population = tl.program_id(0).to(tl.int64)
     row = tl.arange(0, BLOCK)
-    inside = (row[:, None] < n) & (row[None, :] < n)
-    unit = (row[:, None] == row[None, :]).to(matrix.dtype.element_ty)
-    place = population * n * n + row[:, None] * n + row[None, :]
+    inside = (row[:, None] < N) & (row[None, :] < N)
+    place = population * N * N + row[:, None] * N + row[None, :]
     m = tl.load(matrix + place, mask=inside, other=0.0)
-    x = tl.load(inputs + population * n + row, mask=row < n, other=0.0)
+    x = tl.load(inputs + population * N + row, mask=row < N, other=0.0)
     y = tl.zeros_like(x)
     residual = x
     direction = x
@@ -38,7 +41,7 @@ def _kernel(
     goal = tolerance * tolerance * size
     taken = 0
     while (taken < STEPS) & (size > goal):
-        product = tl.sum(m * direction[None, :], axis=1)
+        product = tl.sum(m * direction[:, None], axis=0)
         bend = tl.sum(direction * product, axis=0)
         # Curvature that is not positive: M is not positive definite, and NaN says so.
         length = tl.where(bend > 0, size / bend, float("nan"))
@@ -48,17 +51,21 @@ def _kernel(
         direction = residual + (fresh / size) * direction
         size = fresh
         taken += 1
-    tl.store(responses + population * n + row, y, mask=row < n)
-    tl.store(moved + place, m + step * (y[:, None] * y[None, :] - unit), mask=inside)
+    tl.store(responses + population * N + row, y, mask=row < N)
+    decay = tl.where(row[:, None] == row[None, :], step, 0.0)
+    tl.store(moved + place, m + (step * y)[:, None] * y[None, :] - decay, mask=inside)
 
 
-def lateral_step(matrix: Tensor, inputs: Tensor, step: float, *, n_warps: int = 4) -> tuple[Tensor, Tensor]:
+def lateral_step(
+    matrix: Tensor, inputs: Tensor, step: float, *, n_warps: int | None = None
+) -> tuple[Tensor, Tensor]:
     """See `neuroai_kernels.lateral.lateral_step`."""
     populations, n = inputs.shape
     if n > _MAX_N:
         raise ValueError(f"n={n}: the Triton form holds a matrix in registers, at most {_MAX_N} x {_MAX_N}")
     matrix, inputs = matrix.contiguous(), inputs.contiguous()
     responses, moved = torch.empty_like(inputs), torch.empty_like(matrix)
+    block = max(16, triton.next_power_of_2(n))
     tolerance = 1e-12 if matrix.dtype == torch.float64 else 1e-6
     _kernel[(populations,)](
         matrix,
@@ -68,8 +75,8 @@ def lateral_step(matrix: Tensor, inputs: Tensor, step: float, *, n_warps: int = 
         step,
         tolerance,
         n,
-        BLOCK=max(16, triton.next_power_of_2(n)),
+        BLOCK=block,
         STEPS=4 * n,
-        num_warps=n_warps,
+        num_warps=n_warps or (1 if block <= 64 else 4),
     )
     return responses, moved

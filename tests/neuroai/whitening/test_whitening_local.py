@@ -88,6 +88,26 @@ def test_any_grid_agrees_with_dense_newton_steps(shape: tuple[int, ...], window:
     np.testing.assert_allclose(circuit.drive(circuit.respond(given)), x, atol=1e-9)
 
 
+@pytest.mark.parametrize(("shape", "window"), [((7, 5), (3, 2)), ((5, 4), (2, 4)), ((9,), (3,))])
+def test_window_errors_are_those_of_all_pairs(shape: tuple[int, ...], window: tuple[int, ...]) -> None:
+    x = np.random.default_rng(3).standard_normal((300, *shape)).cumsum(1)
+    flat = x.reshape(300, -1)
+    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1).reshape(-1, len(shape))
+    second = flat.T @ flat / 300
+    correlation = second / np.sqrt(np.outer(np.diag(second), np.diag(second)))
+    found: dict[tuple[int, ...], list[float]] = {}
+    for i, j in zip(*np.triu_indices(len(second), 1), strict=True):
+        offset = places[j] - places[i]
+        if (np.abs(offset) < window).all():
+            found.setdefault(tuple(offset), []).append(correlation[i, j])
+    every = np.abs(np.concatenate([*found.values()]))
+    errors = window_errors(torch.from_numpy(flat), Grid(shape, window))
+    assert errors["variance"] == pytest.approx(np.abs(np.diag(second) - 1).max())
+    assert errors["correlation"] == pytest.approx(every.max())
+    assert errors["mean_correlation"] == pytest.approx(every.mean())
+    assert errors["pooled_correlation"] == pytest.approx(max(abs(np.mean(one)) for one in found.values()))
+
+
 @pytest.mark.parametrize("tolerance", [1e-6, 1e-10])
 def test_conjugate_gradients_reach_their_tolerance(tolerance: float) -> None:
     _, samples = exponential((9, 7))
