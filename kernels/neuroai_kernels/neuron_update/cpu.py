@@ -196,4 +196,5 @@ def neuron_update_cpu(
         *key_words(seed),
         spikes,
     )
+    arrivals.zero_()  # of channels that no population reads, too
     return torch.from_numpy(spikes[:found].copy())

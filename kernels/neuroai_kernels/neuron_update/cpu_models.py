@@ -242,7 +242,7 @@ def hh(
     g_na, g_k, e_na, e_k, v_t, step_ms = c[7], c[8], c[9], c[10], c[11], c[12]
     opens, closes = rates[0], rates[1]
     leak, moved, before = g_l * e_l, rates[2], rates[3]
-    before[:] = v
+    before[: len(v)] = v
     for _ in range(int(c[13])):
         for i in range(len(v)):
             sodium = g_na * m[i] * m[i] * m[i] * h[i]
