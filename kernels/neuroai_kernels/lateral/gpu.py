@@ -23,6 +23,7 @@ def _kernel(
     responses,
     moved,
     step,
+    step_rest,
     tolerance,
     N: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -52,7 +53,9 @@ def _kernel(
         size = fresh
         taken += 1
     tl.store(responses + population * N + row, y, mask=row < N)
-    decay = tl.where(row[:, None] == row[None, :], step, 0.0)
+    # Triton takes numbers as float32: the rest of a float64 step comes apart.
+    step = step + tl.zeros_like(x) + step_rest
+    decay = tl.where(row[:, None] == row[None, :], step[None, :], 0.0)
     tl.store(moved + place, m + (step * y)[:, None] * y[None, :] - decay, mask=inside)
 
 
@@ -66,13 +69,15 @@ def lateral_step(
     matrix, inputs = matrix.contiguous(), inputs.contiguous()
     responses, moved = torch.empty_like(inputs), torch.empty_like(matrix)
     block = max(16, triton.next_power_of_2(n))
+    single = float(torch.tensor(step, dtype=torch.float32))
     tolerance = 1e-12 if matrix.dtype == torch.float64 else 1e-6
     _kernel[(populations,)](
         matrix,
         inputs,
         responses,
         moved,
-        step,
+        single,
+        step - single,
         tolerance,
         n,
         BLOCK=block,
