@@ -17,6 +17,7 @@ from neuroai_kernels.kwinners import update_duty as update_duty
 from neuroai_kernels.kwinners import winners as winners
 from neuroai_kernels.kwinners_matmul import kwinners_matmul as kwinners_matmul
 from neuroai_kernels.lateral import lateral_step as lateral_step
+from neuroai_kernels.linear_scan import linear_scan as linear_scan
 from neuroai_kernels.local_update import local_update as local_update
 from neuroai_kernels.neuron_scan import Adaptation as Adaptation
 from neuroai_kernels.neuron_scan import NeuronScan as NeuronScan

@@ -81,13 +81,15 @@ def scan_backward(
     """Gradients of the input and of the first state."""
     of_x, of_v0 = torch.empty_like(x), of_v.clone(memory_format=torch.contiguous_format)
     of_b0 = torch.zeros_like(of_v0) if of_b is None else of_b.clone(memory_format=torch.contiguous_format)
-    rule: list[Any] = [hard, decay_input, detach, surrogate, segment]
+    rule = (hard, decay_input, detach, surrogate, segment)
     if implementation == "gpu":
         from neuroai_kernels.neuron_scan import gpu
 
-        extra = (stored, bits) if stored.numel() else (None, None)
+        potentials, packed = (stored, bits) if stored.numel() else (None, None)
         last_b = None if of_b is None else of_b0
-        gpu.backward(of_spikes, x, kept, *extra, decay, threshold, numbers, *rule, of_v0, last_b, of_x)
+        gpu.backward(
+            of_spikes, x, kept, potentials, packed, decay, threshold, numbers, *rule, of_v0, last_b, of_x
+        )
     else:
         from neuroai_kernels.neuron_scan import cpu
 
