@@ -7,6 +7,7 @@ from neuroai.simulation.network import Network, PoissonDrive, Population, Projec
 from neuroai.simulation.neurons import LIFAlpha, LIFDelta
 from neuroai.simulation.propagators import alpha_peak_current
 from neuroai.simulation.rules import FixedIndegree
+from neuroai.simulation.theory import alpha_threshold_rate
 
 __all__ = ["brunel"]
 
@@ -73,9 +74,8 @@ def brunel(
     else:
         neuron = LIFAlpha(**_MEMBRANE, reset=reset, tau_syn=(_TAU_SYN,))
         weight = alpha_peak_current(_J, 20e-3, _TAU_SYN, 250.0)
-        # Mean current of one event a second is weight e tau_s; threshold needs theta C / tau_m.
-        threshold_rate = 20.0 * 250.0 / (20e-3 * 1e3) / (weight * 2.718281828459045 * _TAU_SYN)
-    drive = PoissonDrive(eta * threshold_rate * 1.0, weight)
+        threshold_rate = alpha_threshold_rate(weight, neuron)
+    drive = PoissonDrive(eta * threshold_rate, weight)
     populations = [
         Population("E", 4 * order, neuron, drive=drive),
         Population("I", order, neuron, drive=drive),

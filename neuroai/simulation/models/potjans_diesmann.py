@@ -77,10 +77,11 @@ def synapse_numbers(scale: float = 1.0) -> NDArray[np.int64]:
     sources = np.append(SIZES, THALAMIC)
     full = np.log1p(-PROBABILITIES) / np.log1p(-1.0 / np.outer(SIZES, sources))
     if scale == 1.0:
-        return np.rint(full).astype(np.int64)
+        return np.asarray(np.rint(full), dtype=np.int64)
     # In-degrees and sizes both shrink: in-degree K f onto N f targets.
     sizes = _sizes(scale)
-    return np.rint(np.rint(full) / SIZES[:, None] * scale * sizes[:, None]).astype(np.int64)
+    numbers = np.rint(np.rint(full) / SIZES[:, None] * scale * sizes[:, None])
+    return np.asarray(numbers, dtype=np.int64)
 
 
 def potjans_diesmann(
