@@ -178,7 +178,7 @@ def forms(clock: Clock, segments: int) -> list[dict[str, Any]]:
 def kwinners_times(clock: Clock) -> list[dict[str, Any]]:
     """k-winners beside ``torch.topk`` (whose ties are in no promised order) and a stable sort."""
     table = []
-    for rows, n, k in [(256, 2048, 102), (64, 65_536, 1311)]:
+    for rows, n, k in [(1280, 256, 13), (256, 2048, 102), (64, 16_384, 820), (64, 65_536, 1311)]:
         x = torch.randn(rows, n, generator=torch.Generator(clock.device).manual_seed(0), device=clock.device)
         assert torch.equal(winners(x, k), winners_reference(x, k))
         rounded = (x * 4).round()
@@ -235,6 +235,13 @@ def tune(clock: Clock) -> list[dict[str, Any]]:
     best = min(table, key=lambda row: row["ms_1"] + row["ms_8"])
     gpu._TILE, gpu._WARPS = best["tile"], best["warps"]
     print("best", best, flush=True)
+    bits = make_bits(64, CELLS, DENSITY, "cuda")
+    for segments in (128, 256, 512, 1024):
+        gpu._SEGMENTS = segments
+        row = {"segments": segments, "ms_64": clock([partial(segment_overlap, bits, index, form="gather")])}
+        print(row, flush=True)
+        table.append(row)
+    gpu._SEGMENTS = min(table[-4:], key=lambda row: row["ms_64"])["segments"]
     return table
 
 
@@ -244,6 +251,7 @@ def main() -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--tune", action="store_true", help="first try tile sizes (GPU)")
+    parser.add_argument("--parts", nargs="+", help="some of the measurements; the others stay as they are")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     if options.device == "cpu":
@@ -276,6 +284,9 @@ def main() -> None:
         "kwinners": lambda: kwinners_times(clock),
         "philox": lambda: random_words(clock),
     }
+    if options.parts:
+        parts = {name: parts[name] for name in options.parts}
+        result = (json.loads(output.read_text()) if output.exists() else {}) | result
     for name, part in parts.items():
         result[name] = part()
         # A run that is cut short keeps what it has.

@@ -122,8 +122,8 @@ def segment_overlap(
 
     Notes
     -----
-    Bytes, at least: gather ``4 S L`` for each eight rows, mask ``S n / 8``, event 8 for each listener of an
-    active cell; all write ``4 B S``.
+    Bytes, at least: gather ``4 S L`` for each 64 rows, mask ``S n / 8``, event 8 for each listener of an active
+    cell; all write ``4 B S``. For more than 8 rows a GPU keeps a second copy of the lists, slot by slot.
 
     Examples
     --------
@@ -197,5 +197,6 @@ def segment_responses(
         found = respond_gather(bits, index, n_per_neuron)
     if found is None:
         overlap = segment_overlap(bits, index, form=form, implementation=implementation)
-        found = reference.reduce_segments(overlap, n_per_neuron)
+        reduce = _module("cpu" if implementation == "cpu" else "reference").reduce_segments
+        found = reduce(overlap, n_per_neuron)
     return SegmentResponses(found[0] >= threshold, *found)

@@ -1,9 +1,12 @@
 """Segment overlap compiled for the CPU.
 
-The gather form looks bits of one row up in its packed words, and keeps eight rows of a larger batch in the
-eight bytes of one word a cell, so one look-up and one addition serve eight rows; a byte holds counts up to
-255, so longer lists are counted in parts.
+The gather form looks bits of one row up in its packed words. Of up to eight rows it keeps a cell's bits in
+one byte, which a table of 256 words spreads over the bytes of a word: one addition serves eight rows; a byte
+holds counts up to 255, so longer lists are counted in parts. Of more rows it keeps 64 bits a cell, and adds
+words bit by bit, the digits of the sums in words of their own.
 """
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +17,12 @@ from neuroai_kernels._numba import jit, parallel_jit, prange
 from neuroai_kernels.segment_overlap.bits import PackedBits
 from neuroai_kernels.segment_overlap.index import SegmentIndex
 
-__all__ = ["overlap_event", "overlap_gather", "overlap_mask"]
+__all__ = ["overlap_event", "overlap_gather", "overlap_mask", "reduce_segments"]
 
-ROWS = 8
+ROWS, WORD_ROWS = 8, 64
 _BLOCK = 2048
+# Segments whose digits wait in the first cache until they are written row by row.
+_WAITING = 256
 _PART = 255
 _LARGEST_BYTE_TABLE = 1 << 14
 _BYTE = np.uint64(0xFF)
@@ -25,15 +30,19 @@ Words = NDArray[np.uint32]
 Counts = NDArray[np.int32]
 
 
+#: Bit r of each byte as byte r of a word.
+_SPREAD = np.array([sum((byte >> r & 1) << 8 * r for r in range(ROWS)) for byte in range(256)], np.uint64)
+
+
 @jit
-def _byte_lanes(words: Words, n: int, table: NDArray[np.uint64]) -> None:
-    """Row r of up to eight as byte r of each cell's word; entry 0 belongs to absent synapses."""
-    table[:] = np.uint64(0)
+def _columns(words: Words, n: int, table: NDArray[Any]) -> None:
+    """Row r as bit r of each cell's entry; entry 0 belongs to absent synapses."""
+    table[:] = 0
     for r in range(words.shape[0]):
-        shift = np.uint64(8 * r)
+        place = np.uint64(r)
         for i in range(n):
             bit = (words[r, i >> 5] >> np.uint32(i & 31)) & np.uint32(1)
-            table[i + 1] |= np.uint64(bit) << shift
+            table[i + 1] |= table.dtype.type(np.uint64(bit) << place)
 
 
 @jit
@@ -44,8 +53,8 @@ def _bit(words: Words, cell: np.int32) -> np.uint64:
 
 
 @jit
-def _lane(table: NDArray[np.uint64], cell: np.int32) -> np.uint64:
-    counts: np.uint64 = table[np.uint64(cell + 1)]
+def _lane(table: NDArray[np.uint8], spread: NDArray[np.uint64], cell: np.int32) -> np.uint64:
+    counts: np.uint64 = spread[table[np.uint64(cell + 1)]]
     return counts
 
 
@@ -69,7 +78,13 @@ def _count_one(words: Words, cells: Counts, n_slots: int, first: int, last: int,
 
 @jit
 def _count_eight(
-    table: NDArray[np.uint64], cells: Counts, n_slots: int, first: int, last: int, out: Counts
+    table: NDArray[np.uint8],
+    spread: NDArray[np.uint64],
+    cells: Counts,
+    n_slots: int,
+    first: int,
+    last: int,
+    out: Counts,
 ) -> None:
     """Overlaps of segments first..last with up to eight rows."""
     for s in range(first, last):
@@ -79,12 +94,12 @@ def _count_eight(
             fours = stop - (stop - start) % 4
             for j in range(start, fours, 4):
                 q = np.uint64(j)
-                a += _lane(table, cells[q])
-                b += _lane(table, cells[q + np.uint64(1)])
-                c += _lane(table, cells[q + np.uint64(2)])
-                d += _lane(table, cells[q + np.uint64(3)])
+                a += _lane(table, spread, cells[q])
+                b += _lane(table, spread, cells[q + np.uint64(1)])
+                c += _lane(table, spread, cells[q + np.uint64(2)])
+                d += _lane(table, spread, cells[q + np.uint64(3)])
             for j in range(fours, stop):
-                a += _lane(table, cells[j])
+                a += _lane(table, spread, cells[j])
             total = a + b + c + d
             for r in range(out.shape[0]):
                 count = np.int32((total >> np.uint64(8 * r)) & _BYTE)
@@ -129,11 +144,70 @@ def _gather_one(words: Words, synapses: Counts, out: Counts) -> None:
 
 
 @parallel_jit
-def _gather_eight(table: NDArray[np.uint64], synapses: Counts, out: Counts) -> None:
+def _gather_eight(
+    table: NDArray[np.uint8], spread: NDArray[np.uint64], synapses: Counts, out: Counts
+) -> None:
     n_segments, n_slots = synapses.shape
     cells = synapses.reshape(-1)
     for block in prange((n_segments + _BLOCK - 1) // _BLOCK):
-        _count_eight(table, cells, n_slots, block * _BLOCK, min(n_segments, (block + 1) * _BLOCK), out)
+        first, last = block * _BLOCK, min(n_segments, (block + 1) * _BLOCK)
+        _count_eight(table, spread, cells, n_slots, first, last, out)
+
+
+@jit
+def _add_words(
+    table: NDArray[np.uint64], cells: Counts, start: int, stop: int, digits: NDArray[np.uint64]
+) -> None:
+    """Sum of the words of cells start..stop, bit by bit: digit i of each bit's sum in ``digits[i]``."""
+    d0, d1, d2, d3 = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+    d4, d5, d6, d7 = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+    for j in range(start, stop, 2):
+        q = np.uint64(j)
+        v = table[np.uint64(cells[q] + 1)]
+        w = table[np.uint64(cells[q + np.uint64(1)] + 1)] if j + 1 < stop else np.uint64(0)
+        carry = (v & w) | (d0 & (v ^ w))
+        d0 ^= v ^ w
+        d1, carry = d1 ^ carry, d1 & carry
+        d2, carry = d2 ^ carry, d2 & carry
+        d3, carry = d3 ^ carry, d3 & carry
+        d4, carry = d4 ^ carry, d4 & carry
+        d5, carry = d5 ^ carry, d5 & carry
+        d6, carry = d6 ^ carry, d6 & carry
+        d7 ^= carry
+    digits[0], digits[1], digits[2], digits[3] = d0, d1, d2, d3
+    digits[4], digits[5], digits[6], digits[7] = d4, d5, d6, d7
+
+
+@parallel_jit
+def _gather_words(table: NDArray[np.uint64], synapses: Counts, out: Counts) -> None:
+    n_segments, n_slots = synapses.shape
+    cells = synapses.reshape(-1)
+    for block in prange((n_segments + _WAITING - 1) // _WAITING):
+        first = block * _WAITING
+        count = min(_WAITING, n_segments - first)
+        digits = np.empty((8, _WAITING), np.uint64)
+        for s in range(count):
+            start = (first + s) * n_slots
+            _add_words(table, cells, start, start + n_slots, digits[:, s])
+        for r in range(out.shape[0]):
+            _read_digits(digits, np.uint64(r), out[r, first : first + count])
+
+
+@jit
+def _read_digits(digits: NDArray[np.uint64], r: np.uint64, row: Counts) -> None:
+    """Sums of bit r; one expression, so that it is computed for several segments at a time."""
+    one = np.uint64(1)
+    for s in range(len(row)):
+        row[s] = np.int32(
+            (digits[0, s] >> r & one)
+            | (digits[1, s] >> r & one) << np.uint64(1)
+            | (digits[2, s] >> r & one) << np.uint64(2)
+            | (digits[3, s] >> r & one) << np.uint64(3)
+            | (digits[4, s] >> r & one) << np.uint64(4)
+            | (digits[5, s] >> r & one) << np.uint64(5)
+            | (digits[6, s] >> r & one) << np.uint64(6)
+            | (digits[7, s] >> r & one) << np.uint64(7)
+        )
 
 
 @parallel_jit
@@ -177,7 +251,7 @@ def _words(bits: PackedBits) -> Words:
 
 
 def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
-    """Look every synapse up, eight rows at a time."""
+    """Look every synapse up, in the way that suits the number of rows."""
     out, words, synapses = _new_output(bits, index), _words(bits), index.synapses.numpy()
     result = out.numpy()
     if len(words) == 1 and bits.n <= _LARGEST_BYTE_TABLE:
@@ -186,10 +260,16 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
     if len(words) == 1:
         _gather_one(np.concatenate([np.zeros(1, np.uint32), words[0]]), synapses, result[0])
         return out
-    lanes = np.empty(bits.n + 1, np.uint64)
+    if len(words) > ROWS and index.n_slots <= _PART:
+        table = np.empty(bits.n + 1, np.uint64)
+        for first in range(0, len(words), WORD_ROWS):
+            _columns(words[first : first + WORD_ROWS], bits.n, table)
+            _gather_words(table, synapses, result[first : first + WORD_ROWS])
+        return out
+    lanes = np.empty(bits.n + 1, np.uint8)
     for first in range(0, len(words), ROWS):
-        _byte_lanes(words[first : first + ROWS], bits.n, lanes)
-        _gather_eight(lanes, synapses, result[first : first + ROWS])
+        _columns(words[first : first + ROWS], bits.n, lanes)
+        _gather_eight(lanes, _SPREAD, synapses, result[first : first + ROWS])
     return out
 
 
@@ -206,3 +286,25 @@ def overlap_event(bits: PackedBits, index: SegmentIndex) -> Tensor:
     pointers, listeners = index.inverted
     _event(_words(bits), pointers.numpy(), listeners.numpy(), out.numpy())
     return out
+
+
+@parallel_jit
+def _reduce(overlap: Counts, n_per_neuron: int, largest: Counts, best: Counts) -> None:
+    n_rows, n_neurons = largest.shape
+    for block in prange((n_neurons + _BLOCK - 1) // _BLOCK):
+        for r in range(n_rows):
+            for i in range(block * _BLOCK, min(n_neurons, (block + 1) * _BLOCK)):
+                most, where = np.int32(-1), 0
+                for j in range(n_per_neuron):
+                    count = overlap[r, i * n_per_neuron + j]
+                    if count > most:
+                        most, where = count, j
+                largest[r, i], best[r, i] = most, where
+
+
+def reduce_segments(overlap: Tensor, n_per_neuron: int) -> tuple[Tensor, Tensor]:
+    """Largest overlap of each neuron's segments, and the first segment that has it: int32 (B, neurons)."""
+    largest = torch.empty((overlap.shape[0], overlap.shape[1] // n_per_neuron), dtype=torch.int32)
+    best = torch.empty_like(largest)
+    _reduce(overlap.numpy(), n_per_neuron, largest.numpy(), best.numpy())
+    return largest, best

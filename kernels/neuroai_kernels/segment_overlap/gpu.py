@@ -5,7 +5,8 @@
 Gather, one row: bits are looked up in the packed words (8 KiB for 65,536 cells, so they stay in the first
 cache) while the synapse lists stream by. Gather, more rows: byte c of a table holds cell c's bits of eight
 rows; four bits are spread over the four bytes of a word, so that one sum counts four rows, for lists of up
-to 255.
+to 255. Gather, more than eight rows: a word holds a cell's bits of 64 rows, and a segment's words are added
+bit by bit, the sum's digits in words of their own: two operations a digit add 64 rows at once.
 """
 
 import torch
@@ -18,7 +19,9 @@ from neuroai_kernels.segment_overlap.index import SegmentIndex
 
 __all__ = ["overlap_event", "overlap_gather", "overlap_mask", "respond_gather"]
 
-ROWS = 8
+ROWS, WORD_ROWS = 8, 64
+# Segments of one program that adds bits digit by digit.
+_SEGMENTS = 256
 # Synapse look-ups of one program: enough loads in flight without running out of registers.
 _TILE = 4096
 _WARPS = 4
@@ -81,6 +84,25 @@ def _gather_bytes(
 
 
 @triton.jit
+def _respond_bits(
+    words, synapses, largest, best, n_neurons, n_slots,
+    NEURONS: tl.constexpr, PER: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """One row: bits from the packed words, which stay in the first cache up to a million cells."""
+    block = tl.program_id(0).to(tl.int64)
+    s, slot = block * (NEURONS * PER) + tl.arange(0, NEURONS * PER), tl.arange(0, SLOTS)
+    inside = (s < n_neurons * PER)[:, None] & (slot < n_slots)[None, :]
+    cell = tl.load(synapses + s[:, None] * n_slots + slot[None, :], inside, -1)
+    word = tl.load(words + (cell >> 5), cell >= 0, 0)
+    counts = tl.sum((word >> (cell & 31)) & 1, 1)
+    rank = (PER - 1 - tl.arange(0, PER))[None, :]
+    key = tl.max(tl.reshape(counts, [NEURONS, PER]) * PER + rank, 1)
+    neuron = block * NEURONS + tl.arange(0, NEURONS)
+    tl.store(largest + neuron, key // PER, neuron < n_neurons)
+    tl.store(best + neuron, PER - 1 - key % PER, neuron < n_neurons)
+
+
+@triton.jit
 def _respond_bytes(
     table, synapses, largest, best, n_rows, n_neurons, n_slots, n_cells, n_tiles,
     NEURONS: tl.constexpr, PER: tl.constexpr, SLOTS: tl.constexpr,
@@ -102,16 +124,59 @@ def _respond_bytes(
 
 
 @triton.jit
-def _transpose_bits(words, table, n_rows, n_words, n_cells, BLOCK: tl.constexpr):
-    """Bits of eight rows of one cell into a byte."""
+def _transpose_bits(
+    words, table, n_rows, n_words, n_cells, BLOCK: tl.constexpr, ROWS: tl.constexpr, DTYPE: tl.constexpr
+):
+    """Bits of some rows of one cell into a word."""
     cell = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     tile = tl.program_id(1).to(tl.int64)
-    bits = tl.zeros([BLOCK], tl.int32)
-    for r in tl.static_range(8):
-        row = tile * 8 + r
+    bits = tl.zeros([BLOCK], DTYPE)
+    for r in tl.static_range(ROWS):
+        row = tile * ROWS + r
         word = tl.load(words + row * n_words + (cell >> 5), cell < tl.where(row < n_rows, n_cells, 0), 0)
-        bits |= ((word >> (cell & 31)) & 1) << r
-    tl.store(table + tile * n_cells + cell, bits.to(tl.uint8), cell < n_cells)
+        bits |= ((word >> (cell & 31)) & 1).to(DTYPE) << r
+    tl.store(table + tile * n_cells + cell, bits.to(table.dtype.element_ty), cell < n_cells)
+
+
+@triton.jit
+def _carry(digit, carry):
+    """Add one bit to one digit."""
+    return digit ^ carry, digit & carry
+
+
+@triton.jit
+def _gather_digits(
+    table, by_slot, out, n_rows, n_segments, n_slots, n_cells, n_tiles,
+    BLOCK: tl.constexpr, DIGITS: tl.constexpr,
+):  # fmt: skip
+    # Tiles of rows are neighbours in the grid: all but the first find the synapses in the second cache.
+    tile = (tl.program_id(0) % n_tiles).to(tl.int64)
+    s = (tl.program_id(0) // n_tiles).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    zero = tl.zeros([BLOCK], tl.int64)
+    d0, d1, d2, d3, d4, d5, d6, d7 = zero, zero, zero, zero, zero, zero, zero, zero
+    for _ in range(0, n_slots):
+        cell = tl.load(by_slot + s, s < n_segments, -1)
+        by_slot += n_segments
+        carry = tl.load(table + tile * n_cells + cell, cell >= 0, 0)
+        d0, carry = _carry(d0, carry)
+        d1, carry = _carry(d1, carry)
+        d2, carry = _carry(d2, carry)
+        d3, carry = _carry(d3, carry)
+        d4, carry = _carry(d4, carry)
+        if DIGITS > 5:
+            d5, carry = _carry(d5, carry)
+        if DIGITS > 6:
+            d6, carry = _carry(d6, carry)
+            d7, carry = _carry(d7, carry)
+    for r in tl.static_range(64):
+        count = ((d0 >> r) & 1) + (((d1 >> r) & 1) << 1) + (((d2 >> r) & 1) << 2)
+        count += (((d3 >> r) & 1) << 3) + (((d4 >> r) & 1) << 4)
+        if DIGITS > 5:
+            count += ((d5 >> r) & 1) << 5
+        if DIGITS > 6:
+            count += (((d6 >> r) & 1) << 6) + (((d7 >> r) & 1) << 7)
+        row = tile * 64 + r
+        tl.store(out + row * n_segments + s, count.to(tl.int32), s < tl.where(row < n_rows, n_segments, 0))
 
 
 @triton.jit
@@ -150,17 +215,19 @@ def _new_output(bits: PackedBits, index: SegmentIndex) -> Tensor:
     return torch.empty((bits.words.shape[0], index.n_segments), dtype=torch.int32, device=bits.words.device)
 
 
-def _byte_table(bits: PackedBits) -> Tensor:
+def _table(bits: PackedBits, rows: int) -> Tensor:
+    """Bits of each cell in ``rows`` rows at a time: (tiles, n), bytes for 8, words for 64."""
     n_rows, n_words = bits.words.shape
-    n_tiles = triton.cdiv(n_rows, ROWS)
-    table = torch.empty((n_tiles, bits.n), dtype=torch.uint8, device=bits.words.device)
-    grid = (triton.cdiv(bits.n, 256), n_tiles)
-    _transpose_bits[grid](bits.words.contiguous(), table, n_rows, n_words, bits.n, BLOCK=256)
+    dtype, inside = (torch.uint8, tl.int32) if rows == 8 else (torch.int64, tl.int64)
+    table = torch.empty((triton.cdiv(n_rows, rows), bits.n), dtype=dtype, device=bits.words.device)
+    _transpose_bits[(triton.cdiv(bits.n, 256), len(table))](
+        bits.words.contiguous(), table, n_rows, n_words, bits.n, BLOCK=256, ROWS=rows, DTYPE=inside
+    )
     return table
 
 
 def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
-    """Look every synapse up: in packed words for one row or long lists, else eight rows a byte."""
+    """Look every synapse up: in packed words for one row or long lists, else 8 rows a byte or 64 a word."""
     out, n_rows = _new_output(bits, index), bits.words.shape[0]
     if not out.numel():
         return out
@@ -172,7 +239,14 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
             bits.words.shape[1], BLOCK=block, SLOTS=slots, num_warps=_WARPS,
         )  # fmt: skip
         return out
-    slots, table = triton.next_power_of_2(max(1, index.n_slots)), _byte_table(bits)
+    if n_rows > ROWS:
+        table = _table(bits, WORD_ROWS)
+        _gather_digits[(triton.cdiv(index.n_segments, _SEGMENTS) * len(table),)](
+            table, index.by_slot, out, n_rows, index.n_segments, index.n_slots, bits.n, len(table),
+            BLOCK=_SEGMENTS, DIGITS=index.n_slots.bit_length(), num_warps=_WARPS,
+        )  # fmt: skip
+        return out
+    slots, table = triton.next_power_of_2(max(1, index.n_slots)), _table(bits, ROWS)
     block = max(1, _TILE // slots)
     _gather_bytes[(triton.cdiv(index.n_segments, block) * len(table),)](
         table, index.synapses, out, n_rows, index.n_segments, index.n_slots, bits.n, len(table),
@@ -193,8 +267,14 @@ def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> 
         return None
     n_rows, n_neurons = bits.words.shape[0], index.n_segments // n_per_neuron
     largest = torch.empty((n_rows, n_neurons), dtype=torch.int32, device=bits.words.device)
-    best, table = torch.empty_like(largest), _byte_table(bits)
-    neurons = max(1, _TILE // (slots * n_per_neuron))
+    best, neurons = torch.empty_like(largest), max(1, _TILE // (slots * n_per_neuron))
+    if n_rows == 1:
+        _respond_bits[(triton.cdiv(n_neurons, neurons),)](
+            bits.words.contiguous(), index.synapses, largest, best, n_neurons, index.n_slots,
+            NEURONS=neurons, PER=n_per_neuron, SLOTS=slots, num_warps=_WARPS,
+        )  # fmt: skip
+        return largest, best
+    table = _table(bits, ROWS)
     _respond_bytes[(triton.cdiv(n_neurons, neurons) * len(table),)](
         table, index.synapses, largest, best, n_rows, n_neurons, index.n_slots, bits.n, len(table),
         NEURONS=neurons, PER=n_per_neuron, SLOTS=slots, num_warps=_WARPS,

@@ -1,4 +1,4 @@
-"""Segments, and the two layouts derived from their synapse lists."""
+"""Segments, and the layouts derived from their synapse lists."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ _BLOCK_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class SegmentIndex:
-    """Checked synapse lists; bit masks and inverted lists are made when first used, and kept.
+    """Checked synapse lists; other layouts of them are made when first used, and kept.
 
     Attributes
     ----------
@@ -87,6 +87,11 @@ class SegmentIndex:
     def n_synapses(self) -> int:
         """Synapses that are there."""
         return int((self.synapses >= 0).sum())
+
+    @cached_property
+    def by_slot(self) -> Tensor:
+        """The same synapses, slot by slot: int32 (L, S), so that neighbouring segments are neighbours."""
+        return self.synapses.T.contiguous()
 
     @cached_property
     def masks(self) -> Tensor:

@@ -19,7 +19,10 @@ from neuroai_kernels.segment_overlap.forms import COSTS, quickest_form
 
 FORMS = ("gather", "mask", "event")
 # rows, cells, segments, slots: one of everything, odd sizes, more than a tile, lists above a byte's count
-SHAPES = [(1, 1, 1, 1), (1, 37, 5, 3), (3, 64, 33, 7), (9, 130, 70, 33), (2, 900, 11, 300), (17, 33, 300, 2)]
+SHAPES = [
+    (1, 1, 1, 1), (1, 37, 5, 3), (3, 64, 33, 7), (9, 130, 70, 33), (2, 900, 11, 300), (17, 33, 300, 2),
+    (66, 80, 270, 8), (10, 400, 9, 120),
+]  # fmt: skip
 
 
 @pytest.fixture(params=["reference", "cpu", "gpu"])
@@ -72,13 +75,14 @@ def test_full_and_empty(form, implementation):
     assert not segment_overlap(x, nothing, form=form, implementation=implementation).any()
 
 
+@pytest.mark.parametrize("rows", [1, 10])
 @pytest.mark.parametrize("per_neuron", [1, 4, 5])
 @pytest.mark.parametrize("form", FORMS)
-def test_responses(form, per_neuron, implementation):
-    x, synapses, overlap = problem(10, 50, 20 * per_neuron, 9, seed=per_neuron)
+def test_responses(form, per_neuron, rows, implementation):
+    x, synapses, overlap = problem(rows, 50, 20 * per_neuron, 9, seed=per_neuron)
     index = SegmentIndex(synapses, 50)
     found = segment_responses(x, index, 3, per_neuron, form=form, implementation=implementation)
-    grouped = overlap.view(10, 20, per_neuron)
+    grouped = overlap.view(rows, 20, per_neuron)
     assert torch.equal(found.active, (grouped >= 3).any(-1))
     assert torch.equal(found.largest.long(), grouped.amax(-1))
     # numpy's arg-max is documented to return the first of equals.

@@ -1,0 +1,159 @@
+r"""Protecting what was learned: weights that mattered are pulled back to where they were.
+
+Both rules add :math:`\tfrac12 \sum_i k_i (\theta_i - \theta^*_i)^2` to the loss of the next task; they differ
+in the stiffness :math:`k`. The pull is added to the gradients, ``k theta - k theta*``, so sums over earlier
+tasks are two numbers a weight, however many tasks there were.
+
+References
+----------
+Zenke, Poole, Ganguli (2017), "Continual learning through synaptic intelligence".
+Kirkpatrick et al. (2017), "Overcoming catastrophic forgetting in neural networks".
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Consolidation", "ElasticWeights", "NoConsolidation", "SynapticIntelligence"]
+
+#: Logits of the network for the training sample at a place: one for each of R networks, (R, 1, classes).
+SampleLogits = Callable[[int], Tensor]
+
+
+class Consolidation(Protocol):
+    """What a rule does while a task is learned and when it is done."""
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Act before and after every step of a task's optimiser."""
+
+    def end_task(self, logits: SampleLogits, n_samples: int, generator: torch.Generator) -> None:
+        """Take over the weights of a finished task."""
+
+
+class NoConsolidation:
+    """Leave the weights to the next task."""
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Nothing to do."""
+
+    def end_task(self, logits: SampleLogits, n_samples: int, generator: torch.Generator) -> None:
+        """Nothing to do."""
+
+
+class _Springs:
+    """Stiffness and stiffness times rest position of every weight."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.weights = list(network.parameters())
+        self.stiffness = [torch.zeros_like(w) for w in self.weights]
+        self.rest = [torch.zeros_like(w) for w in self.weights]
+
+    def pull(self) -> None:
+        """Add the gradient of the springs' energy to the weights' gradients."""
+        for w, stiffness, rest in zip(self.weights, self.stiffness, self.rest, strict=True):
+            if w.grad is not None:
+                w.grad.addcmul_(stiffness, w.detach()).sub_(rest)
+
+
+class SynapticIntelligence:
+    r"""Weights that lowered the loss on their way are stiff.
+
+    .. math:: k_i = 2c \sum_{\text{tasks}} \frac{\max(0, \omega_i)}{\Delta_i^2 + \xi},
+              \qquad \omega_i = -\sum_{\text{steps}} g_i\, \delta\theta_i
+
+    with :math:`g` the gradient of the task's loss alone and :math:`\Delta` the weight's change over the task.
+    All springs rest at the weights of the latest task.
+
+    Parameters
+    ----------
+    network : nn.Module
+    strength : float
+        :math:`c`.
+    damping : float
+        :math:`\xi`.
+
+    Notes
+    -----
+    Weights that made the loss larger (:math:`\omega < 0`) get no spring: a negative one would have no rest.
+    Seven numbers a weight, the optimiser's not counted.
+    """
+
+    def __init__(self, network: nn.Module, strength: float = 0.1, damping: float = 0.1) -> None:
+        self.springs, self.strength, self.damping = _Springs(network), strength, damping
+        self._path = [torch.zeros_like(w) for w in self.springs.weights]
+        self._start = [w.detach().clone() for w in self.springs.weights]
+        self._before: list[tuple[Tensor, Tensor] | None] = []
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Follow the path of the weights, under the pull of the springs."""
+        optimizer.register_step_pre_hook(self._note)
+        optimizer.register_step_post_hook(self._follow)
+
+    def _note(self, *_: Any) -> None:
+        self._before = [
+            None if w.grad is None else (w.grad.clone(), w.detach().clone()) for w in self.springs.weights
+        ]
+        self.springs.pull()
+
+    def _follow(self, *_: Any) -> None:
+        for w, path, before in zip(self.springs.weights, self._path, self._before, strict=True):
+            if before is not None:
+                gradient, start = before
+                path.addcmul_(gradient, start.sub_(w.detach()))
+        self._before = []
+
+    @torch.no_grad()
+    def end_task(self, logits: SampleLogits, n_samples: int, generator: torch.Generator) -> None:
+        """Stiffen what lowered the loss; rest at the present weights."""
+        springs = self.springs
+        for i, w in enumerate(springs.weights):
+            moved = (w - self._start[i]).square_().add_(self.damping)
+            springs.stiffness[i] += (2 * self.strength) * self._path[i].clamp_(min=0) / moved
+            springs.rest[i] = springs.stiffness[i] * w
+            self._start[i].copy_(w)
+            self._path[i].zero_()
+
+
+class ElasticWeights:
+    r"""Elastic weight consolidation: weights to which the answers are sensitive are stiff.
+
+    .. math:: k_i = \lambda \sum_{\text{tasks}} F_i, \qquad
+              F_i = \frac1n \sum_x \Big(\frac{\partial \log p(y_x \mid x)}{\partial \theta_i}\Big)^2
+
+    the diagonal of the Fisher information, with answers drawn from the network's own distribution. Each task
+    has springs of its own, resting where that task ended.
+
+    Parameters
+    ----------
+    network : nn.Module
+    strength : float
+        :math:`\lambda`.
+    n_samples : int
+        Training samples of a task that the sums run over, at most.
+    """
+
+    def __init__(self, network: nn.Module, strength: float = 100.0, n_samples: int = 500) -> None:
+        self.springs, self.strength, self.n_samples = _Springs(network), strength, n_samples
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> None:
+        """Pull at every step."""
+        optimizer.register_step_pre_hook(lambda *_: self.springs.pull())
+
+    def end_task(self, logits: SampleLogits, n_samples: int, generator: torch.Generator) -> None:
+        """Add the task's springs; one backward pass a sample, as squares of single gradients are needed."""
+        used = min(n_samples, self.n_samples)
+        springs = self.springs
+        for place in range(used):
+            found = logits(place).flatten(0, 1)
+            answers = torch.multinomial(found.detach().softmax(1), 1, generator=generator).squeeze(1)
+            gradients = torch.autograd.grad(
+                F.cross_entropy(found, answers, reduction="sum"), springs.weights, allow_unused=True
+            )
+            for i, (w, gradient) in enumerate(zip(springs.weights, gradients, strict=True)):
+                if gradient is not None:
+                    fisher = gradient.square_().mul_(self.strength / used)
+                    springs.stiffness[i] += fisher
+                    springs.rest[i] += fisher.mul_(w.detach())
