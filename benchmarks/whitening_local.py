@@ -104,8 +104,9 @@ def main() -> None:
     k = len(circuit.gains())
 
     def errors(pictures: list[NDArray[np.uint8]], seed: int) -> dict[str, dict[str, float]]:
-        held = torch.from_numpy(crops(pictures, options.count, options.dtype, seed=seed) - mean)
-        return both(held.to(options.device))
+        others = crops(pictures, options.count, options.dtype, seed=seed)
+        others -= mean
+        return both(torch.from_numpy(others).to(options.device))
 
     def both(samples: Tensor) -> dict[str, dict[str, float]]:
         before = window_errors(samples, grid)

@@ -226,9 +226,8 @@ def test_errors_say_what_to_do() -> None:
 def large_images() -> dict[str, Any]:
     """64 x 64 pixels, 5 x 5 window: 156,616 interneurons, whose dense frame would take 5.1 GB."""
     script = Path(__file__).parents[3] / "benchmarks" / "whitening_local.py"
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000"}
-    command = [sys.executable, str(script), "--count", "1024"]
-    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     found: dict[str, Any] = json.loads(run.stdout)
     return found
@@ -237,11 +236,16 @@ def large_images() -> dict[str, Any]:
 @pytest.mark.slow
 def test_large_images_are_white_inside_the_window(large_images: dict[str, Any]) -> None:
     assert large_images["k"] == 156_616
-    assert large_images["after"]["correlation"] < 0.02
+    assert large_images["window"]["fitted"]["after"]["correlation"] < 0.02
+    # Crops of the same places, drawn anew: chance alone leaves each of 2048 crops' correlations near 0.02.
+    again = large_images["window"]["same places"]["after"]
+    assert again["pooled_correlation"] < 0.03
+    assert again["mean_correlation"] < 0.06
     assert large_images["settle_against_exact"] < 1e-4
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="the whole process peaks at 481 to 567 MiB between runs; the goal is 500 MB")
 def test_large_images_need_no_dense_frame(large_images: dict[str, Any]) -> None:
-    assert large_images["peak_process_mib"] < 500 * 1e6 / 2**20
+    """The whole process, torch's own 219 MiB included, stays below 500 MB."""
+    assert large_images["peak_process_mib"] < 500e6 / 2**20
+    assert large_images["fit_seconds"] < 180
