@@ -344,14 +344,15 @@ class HH(_Conducting):
 class ALIF:
     """LIF neuron with a threshold that adapts (Bellec et al., 2018); weights are currents of one step, pA.
 
-    v <- a v + (1 - a) R I - theta z; b <- rho b + (1 - rho) z; spike at v >= theta + beta b.
+    v <- a v + (1 - a) R I - theta z; b <- rho b + (1 - rho) z; spike at v >= theta + beta b. As b is the share
+    of steps with a spike, beta is large: 180 thresholds, as published.
     """
 
     tau_m: float = 20e-3
     resistance: float = 0.1
     threshold: float = 10.0
     tau_adaptation: float = 0.2
-    beta: float = 18.0
+    beta: float = 1800.0
     refractory: float = 0.0
     kind: ClassVar[Kind] = Kind.ALIF
     channels: ClassVar[int] = 1

@@ -52,7 +52,7 @@ class Simulation:
     Attributes
     ----------
     build_seconds : float
-        Wall time of drawing the synapses.
+        Wall time from declaration to first step: synapses drawn, and loops compiled where they were not yet.
     wall_seconds : float
         Wall time spent in steps so far.
     """
@@ -89,8 +89,8 @@ class Simulation:
 
     @property
     def n_synapses(self) -> int:
-        """Synapses stored."""
-        return self.engine.rows.n_synapses
+        """Synapses drawn."""
+        return self.engine.n_synapses
 
     def run(self, seconds: float, *, progress: "Progress | None" = None) -> "Recording":
         """Run on and return the spikes of these seconds (after a resumed start: of the whole run).
@@ -118,24 +118,29 @@ class Simulation:
             For populations that never fired in 0.5 s or more.
         """
         last = self._recorded_from + round(seconds / self.network.dt)
-        if seconds < 0 or last >= 2**31 - 1:
-            raise ConfigError(f"seconds={seconds}: expected 0 or more and below 2^31 steps")
+        if not seconds >= 0 or last >= 2**31 - 1 or last < self.engine.position:
+            raise ConfigError(
+                f"seconds={seconds} at {self.time} s: expected 0 or more, below 2^31 steps, and not "
+                "before the checkpoint that the simulation was resumed from"
+            )
         started, begun = time.perf_counter(), self.engine.position
         while self.engine.position < last:
             self._chunk(min(last, self.engine.position + _CHUNK_STEPS))
             if progress is not None:
-                progress(self._stage(begun, started), self._ms(begun), self._ms(begun, last))
+                told = self._told(begun, time.perf_counter() - started)
+                progress(
+                    told, *(round((k - begun) * self.network.dt * 1e3) for k in (self.engine.position, last))
+                )
             if self._folder is not None and self.engine.position % self._every < _CHUNK_STEPS:
                 self.save(self._folder)
         self.wall_seconds += time.perf_counter() - started
         return self._collect()
 
-    def _ms(self, begun: int, last: int | None = None) -> int:
-        position = self.engine.position if last is None else last
-        return round((position - begun) * self.network.dt * 1e3)
-
-    def _stage(self, begun: int, started: float) -> str:
-        return "simulate (ms)"
+    def _told(self, begun: int, wall: float) -> str:
+        """What a progress bar says: simulated against wall time, and the mean rate of the last chunk."""
+        seconds = (self.engine.position - begun) * self.network.dt
+        rate = len(self._spikes[-1][0]) / self.layout.n_neurons / (_CHUNK_STEPS * self.network.dt)
+        return f"simulate (ms): {seconds:.1f} s in {wall:.1f} s, {rate:.2f} spikes/s a neuron"
 
     def _chunk(self, last: int) -> None:
         first = self.engine.position
@@ -145,7 +150,7 @@ class Simulation:
         self._check_finite()
 
     def _check_finite(self) -> None:
-        variables = self.engine.state()["variables"]
+        variables = self.engine.variables
         if bool(torch.isfinite(variables).all()):
             return
         row, neuron = (int(index) for index in (~torch.isfinite(variables)).nonzero()[0])

@@ -119,15 +119,19 @@ def _adex(x, n, neuron, inside, arrived, second, push, c, free):
     delta, v_t, a = tl.load(c + _P + 7), tl.load(c + _P + 8), tl.load(c + _P + 9)
     total = g_l + g_e + g_i
     rest = g_l * e_l + tl.load(c + _P + 2) * g_e + tl.load(c + _P + 3) * g_i + push
-    decay = tl.exp(-tl.load(c + _P + 6) * total)
+    step_over_c = tl.load(c + _P + 6)
     largest = (threshold - v_t) / delta
     v = before
     for _ in range(tl.load(c + _P + 12).to(tl.int32)):
         rush = tl.exp(tl.minimum((v - v_t) / delta, largest))
-        steady = (rest + g_l * delta * rush - w) / total
+        z = step_over_c * (g_l * rush - total)
+        small = tl.abs(z) < 0.02
+        safe = tl.where(small, 1.0, z)
+        growth = tl.where(small, 1 + z * (0.5 + z / 6), (tl.exp(safe) - 1) / safe)
+        moved = step_over_c * (rest + g_l * delta * rush - w - total * v) * growth
         pull = a * (v - e_l)
         w = pull + (w - pull) * tl.load(c + _P + 11)
-        v = tl.where(free, tl.minimum(steady + (v - steady) * decay, threshold), v)
+        v = tl.where(free, tl.minimum(v + moved, threshold), v)
     spiking = free & (v - threshold >= 0)
     _put(x, n, neuron, inside, 0, tl.where(spiking, tl.load(c + 1), v))
     _put(x, n, neuron, inside, 3, tl.where(spiking, w + tl.load(c + _P + 10), w))
