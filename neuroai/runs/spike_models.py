@@ -119,7 +119,7 @@ def side_decoder(task: ContrastTask, *, c: float = 0.01) -> Model:
         from sklearn.linear_model import LogisticRegression
 
         fitted = LogisticRegression(C=c, max_iter=1000).fit(roots[train], side[train])
-        return np.asarray(fitted.decision_function(roots[test]))
+        return np.asarray(fitted.decision_function(roots[test]), dtype=np.float64)
 
     return model
 
@@ -147,8 +147,13 @@ def position_decoder(
 
     def model(train: Indices, test: Indices) -> Array:
         decoder: LinearDecoder | NetworkDecoder
-        decoder = LinearDecoder(kind) if kind in ("ridge", "lasso") else NetworkDecoder(kind, **options)  # type: ignore[arg-type]
-        return decoder.fit(windows.at(train), task.position[train]).predict(windows.at(test))
+        if kind == "ridge" or kind == "lasso":
+            decoder = LinearDecoder(kind)
+        else:
+            decoder = NetworkDecoder(kind, **options)
+        decoder.fit(windows.at(train), task.position[train])
+        predicted: Array = decoder.predict(windows.at(test))
+        return predicted
 
     return model
 
@@ -158,7 +163,7 @@ def stimulus_columns(task: ContrastTask) -> Array:
     n_trials, n_bins, _ = task.counts.shape
     bumps = raised_cosine_basis(8, n_bins, stretch=n_bins / 4) * n_bins
     gains = np.stack([np.ones(n_trials), task.contrast_left, task.contrast_right], axis=1)
-    columns = gains[:, None, :, None] * bumps[None, :, None, :]
+    columns: Array = gains[:, None, :, None] * bumps[None, :, None, :]
     return columns.reshape(n_trials * n_bins, -1)
 
 

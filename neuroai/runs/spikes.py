@@ -1,0 +1,261 @@
+"""``neuroai spikes generate``, ``decode``, ``connectivity`` and ``evaluate``: what a trained model says."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroai.errors import ConfigError
+from neuroai.runs import directory
+from neuroai.runs.analysis import Outcome
+from neuroai.runs.spikes_parts import Job, model_folder, open_model, resolved, session_of, write_down
+
+if TYPE_CHECKING:
+    from neuroai.neuroformer.model import Neuroformer
+    from neuroai.neuroformer.windows import Windows
+    from neuroai.report.spikes_content import Findings
+    from neuroai.runs.console import Progress
+    from neuroai_datasets import Recording
+
+__all__ = ["connectivity", "decode", "evaluate", "generate"]
+
+Indices = NDArray[np.int64]
+Split = Literal["blocked", "random"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a measurement is made: the recording, and the run directory in preparation."""
+
+    recording: "Recording"
+    folder: Path
+
+    def edges(self) -> NDArray[np.bool_] | None:
+        """Known edges (target, source) of a simulated recording, None without."""
+        if "truth" not in self.recording.tree.children:
+            return None
+        truth = self.recording.tree["truth"].to_dataset()
+        return np.asarray(truth["edges"].values, dtype=np.bool_) if "edges" in truth else None
+
+
+#: From place, model, all windows, training and test windows to findings and further scores.
+Measure = Callable[[Place, "Neuroformer", "Windows", Indices, Indices], "tuple[Findings, Mapping[str, Any]]"]
+
+
+def evaluate(
+    recording: "str | os.PathLike[str] | Recording",
+    *,
+    model: str | os.PathLike[str],
+    n_samples: int = 4,
+    baselines: bool = True,
+    split: Split | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: "Progress | None" = None,
+    **selection: str,
+) -> directory.Run:
+    """Measure a trained model on its test windows: likelihood, generated spikes, behaviour, latents.
+
+    Parameters
+    ----------
+    recording : str, path or Recording
+        What the model was trained on, or another session.
+    model : path
+        A run of ``neuroai spikes``, or a folder that ``save_pretrained`` wrote.
+    n_samples : int
+        Patterns generated a window.
+    baselines : bool
+        Fit a GLM with spike history to the same windows.
+    split : {"blocked", "random"}, optional
+        Default that of the model's run, so that its test windows stay test windows.
+    seed, out, progress, selection
+        As in :func:`neuroai.runs.spikes_train.train`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model.
+    ConfigError, DataError
+        As :func:`neuroai.runs.spikes_train.train`.
+    """
+    from neuroai.report.spikes_content import Findings
+    from neuroai.runs.spikes_measure import decode_behaviour, generate_and_compare, latents_of, likelihood
+
+    def measure(
+        place: Place, net: "Neuroformer", windows: "Windows", train: Indices, test: Indices
+    ) -> "tuple[Findings, Mapping[str, Any]]":
+        held = windows.select(test)
+        generation, scores = generate_and_compare(net, held, seed=seed, n_samples=n_samples)
+        decoded = decode_behaviour(net, held)
+        found = likelihood(net, windows, train, test, baselines=baselines)
+        latents = latents_of(net, held, decoded)
+        return Findings(None, found, generation, decoded, None, latents), {"sets": scores}
+
+    given = {"n_samples": int(n_samples), "baselines": bool(baselines)}
+    return _apply("evaluate", recording, model, split, seed, given, selection, progress, out, measure)
+
+
+def generate(
+    recording: "str | os.PathLike[str] | Recording",
+    *,
+    model: str | os.PathLike[str],
+    n_samples: int = 1,
+    closed_loop: bool = False,
+    split: Split | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: "Progress | None" = None,
+    **selection: str,
+) -> directory.Run:
+    """Generate the spikes of the test windows, and compare them with the recorded ones.
+
+    Parameters
+    ----------
+    recording, model, split, seed, out, progress, selection
+        As in :func:`evaluate`.
+    n_samples : int
+        Patterns a window.
+    closed_loop : bool
+        Generated spikes become the past of later windows; the recording gives the first past of each run.
+
+    Returns
+    -------
+    Run
+        With ``generated.h5``, a recording of the first sample.
+    """
+    from neuroai.report.spikes_content import Findings
+    from neuroai.runs.spikes_measure import generate_and_compare
+
+    def measure(
+        place: Place, net: "Neuroformer", windows: "Windows", train: Indices, test: Indices
+    ) -> "tuple[Findings, Mapping[str, Any]]":
+        held = windows.select(test)
+        options: dict[str, Any] = {"n_samples": n_samples, "closed_loop": closed_loop}
+        generation, scores = generate_and_compare(net, held, seed=seed, **options)
+        net.generate(held, seed=seed, **options).to_recording(0).save(place.folder / "generated.h5")
+        return Findings(generation=generation), {"sets": scores}
+
+    given = {"n_samples": int(n_samples), "closed_loop": bool(closed_loop)}
+    return _apply("generate", recording, model, split, seed, given, selection, progress, out, measure)
+
+
+def decode(
+    recording: "str | os.PathLike[str] | Recording",
+    *,
+    model: str | os.PathLike[str],
+    split: Split | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: "Progress | None" = None,
+    **selection: str,
+) -> directory.Run:
+    """Decode behaviour on the test windows with a model that was trained or fine-tuned to.
+
+    Parameters
+    ----------
+    recording, model, split, seed, out, progress, selection
+        As in :func:`evaluate`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ConfigError
+        If the model decodes no behaviour.
+    """
+    from neuroai.report.spikes_content import Findings
+    from neuroai.runs.spikes_measure import decode_behaviour, latents_of
+
+    def measure(
+        place: Place, net: "Neuroformer", windows: "Windows", train: Indices, test: Indices
+    ) -> "tuple[Findings, Mapping[str, Any]]":
+        if not net.config.targets:
+            raise ConfigError(
+                f"the model in {model} decodes no behaviour: `neuroai spikes finetune` with --behaviour first"
+            )
+        held = windows.select(test)
+        decoded = decode_behaviour(net, held)
+        return Findings(decoded=decoded, latents=latents_of(net, held, decoded)), {}
+
+    return _apply("decode", recording, model, split, seed, {}, selection, progress, out, measure)
+
+
+def connectivity(
+    recording: "str | os.PathLike[str] | Recording",
+    *,
+    model: str | os.PathLike[str],
+    n_probed: int = 16,
+    baselines: bool = True,
+    split: Split | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: "Progress | None" = None,
+    **selection: str,
+) -> directory.Run:
+    """Read directed connectivity from a model, beside statistics of the counts and a coupled GLM.
+
+    Parameters
+    ----------
+    recording, model, split, seed, out, progress, selection
+        As in :func:`evaluate`. A simulated recording whose ``/truth`` holds ``edges`` (target, source) gives
+        each method's AUROC and average precision. All windows are read, not only test windows.
+    n_probed : int
+        Windows in which the response to an added spike is probed.
+    baselines : bool
+        Also the statistics and (up to 150 units) the GLM.
+
+    Returns
+    -------
+    Run
+        ``result.nc`` holds the matrices.
+    """
+    from neuroai.report.spikes_content import Findings
+    from neuroai.runs.spikes_measure import connect
+
+    def measure(
+        place: Place, net: "Neuroformer", windows: "Windows", train: Indices, test: Indices
+    ) -> "tuple[Findings, Mapping[str, Any]]":
+        found = connect(net, windows, edges=place.edges(), baselines=baselines, n_probed=n_probed)
+        return Findings(connections=found), {}
+
+    given = {"n_probed": int(n_probed), "baselines": bool(baselines)}
+    return _apply("connectivity", recording, model, split, seed, given, selection, progress, out, measure)
+
+
+def _apply(
+    command: str,
+    recording: "str | os.PathLike[str] | Recording",
+    model: str | os.PathLike[str],
+    split: Split | None,
+    seed: int,
+    given: Mapping[str, Any],
+    selection: Mapping[str, str],
+    progress: "Progress | None",
+    out: str | os.PathLike[str] | None,
+    measure: Measure,
+) -> directory.Run:
+    """Open model and recording, measure, write down."""
+    folder, trained = model_folder(model)
+    options = resolved({"model": os.fspath(model), **given, "split": split, "seed": int(seed)}, trained)
+    job = Job.of(command, recording, options, selection, progress)
+    net = open_model(folder, job.recording)
+
+    def work(staged: Path) -> Outcome:
+        windows = net.windows(job.recording, session=session_of(job.recording))
+        train, test = job.split(windows)
+        job.progress(command, 0, 1)
+        findings, scores = measure(Place(job.recording, staged), net, windows, train, test)
+        job.progress(command, 1, 1)
+        return write_down(job, net, windows, (train, test), findings, scores)
+
+    return job.run(work, out, [directory.sha256(folder / "model.safetensors")])

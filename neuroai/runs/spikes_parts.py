@@ -1,0 +1,308 @@
+"""What the spike commands share: opening recording and model, the split, and writing down what was found."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroai.errors import ConfigError, DataError
+from neuroai.runs import directory
+from neuroai.runs.analysis import Outcome, carry_out, open_recording, silent
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from neuroai.neuroformer.model import Neuroformer
+    from neuroai.neuroformer.windows import Windows
+    from neuroai.report.page import Page
+    from neuroai.report.spikes_content import Findings
+    from neuroai.runs.console import Progress
+    from neuroai_datasets import Recording
+
+Indices = NDArray[np.int64]
+
+_TOLD = (
+    "Windows of {window:g} s with {past:g} s of past, in bins of {width:g} s; {train} windows to train on, "
+    "{test} to test on ({split}). Seed {seed}. Bits per spike: Poisson log-likelihood gain over each unit's "
+    "mean rate in the training windows (one spike added to each unit). Neuroformer: Antoniades et al. "
+    "(2024), here with an exact intensity readout."
+)
+_SPLITS = {
+    "blocked": "whole trials, or one contiguous block of five with a gap",
+    "random": "a fifth at random: neighbouring windows are on both sides, so slow signals leak",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command on a recording: what was asked for."""
+
+    command: str
+    recording: "Recording"
+    name: str
+    options: Mapping[str, Any]
+    selection: Mapping[str, str]
+    progress: "Progress"
+
+    @classmethod
+    def of(
+        cls,
+        command: str,
+        recording: "str | os.PathLike[str] | Recording",
+        options: Mapping[str, Any],
+        selection: Mapping[str, str],
+        progress: "Progress | None",
+    ) -> "Job":
+        """Open the recording.
+
+        Raises
+        ------
+        ConfigError
+            For an unknown selection or split.
+        DataError
+            If it holds neither spikes nor a series of counts.
+        """
+        if options.get("split") not in _SPLITS:
+            raise ConfigError(f"found split={options.get('split')!r}; there are: {', '.join(_SPLITS)}")
+        opened, name = open_recording(recording, selection, options)
+        if opened.spikes is None and (opened.responses is None or opened.period is None):
+            raise DataError(
+                f"{opened.name} holds neither spike trains nor a series of counts: `neuroai spikes` needs "
+                "one of them"
+            )
+        return cls(command, opened, name, options, selection, progress or silent)
+
+    def run(
+        self, work: Callable[[Path], Outcome], out: str | os.PathLike[str] | None, content: Sequence[Any] = ()
+    ) -> directory.Run:
+        """Carry the work out in a run directory."""
+        spikes = self.recording.spikes
+        data: list[Any] = [self.recording.responses] if spikes is None else [spikes.times[:], spikes.counts]
+        config = {"recording": self.name, **self.options, "selection": dict(self.selection)}
+        return carry_out(
+            f"spikes-{self.command}", self.name, config, work, content=[*data, *content], out=out
+        )
+
+    def split(self, windows: "Windows") -> tuple[Indices, Indices]:
+        """Training and test windows."""
+        from neuroai.neuroformer.splits import split_windows
+
+        return split_windows(windows, self.options["split"], seed=int(self.options["seed"]))
+
+    def fabric(self) -> Any:
+        """Device and precision to train with: bfloat16 where the device has it."""
+        from lightning_fabric import Fabric
+
+        if self.options.get("device", "cpu") == "cpu":
+            return Fabric(accelerator="cpu", devices=1)
+        return Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
+
+
+def session_of(recording: "Recording") -> str:
+    """Name of the session in a model: that of the recording, without dots."""
+    return recording.name.replace(".", "-")
+
+
+def new_model(recording: "Recording", options: Mapping[str, Any]) -> "Neuroformer":
+    """Make a model for one recording from the options of ``train``."""
+    from neuroai.neuroformer.config import NeuroformerConfig
+    from neuroai.neuroformer.model import Neuroformer
+
+    layers = int(options["layers"])
+    config = NeuroformerConfig(
+        sessions={session_of(recording): recording.n_targets},
+        bin_width=options["bin_width"],
+        window=options["window"],
+        past=options["past"],
+        width=options["width"],
+        encoder_layers=layers,
+        past_layers=layers,
+        behaviour_layers=layers,
+        output_layers=layers,
+        modalities=(
+            *series_modalities(recording, options["inputs"], "input"),
+            *series_modalities(recording, options["behaviour"], "target"),
+        ),
+    )
+    return Neuroformer(config, seed=int(options["seed"]))
+
+
+def series_modalities(recording: "Recording", names: Sequence[str], role: Any) -> tuple[Any, ...]:
+    """Modalities of the recording's behaviour.
+
+    Raises
+    ------
+    ConfigError
+        If it has no series of that name.
+    """
+    from neuroai.neuroformer.config import Modality
+
+    missing = [name for name in names if name not in recording.behaviour]
+    if missing:
+        there = ", ".join(recording.behaviour) or "none"
+        raise ConfigError(f"{recording.name} has no behaviour {', '.join(missing)}; there is: {there}")
+    sizes = {name: int(np.prod(recording.behaviour[name].shape[1:])) for name in names}
+    return tuple(Modality(name, role=role, size=size) for name, size in sizes.items())
+
+
+def model_folder(model: "str | os.PathLike[str]") -> tuple[Path, dict[str, Any]]:
+    """Folder of a trained model, and the options of the run that it belongs to (none for a bare folder)."""
+    root = Path(model)
+    if (root / directory.MANIFEST).is_file():
+        return root / "model", directory.open_run(root).config
+    return root, {}
+
+
+def open_model(folder: Path, recording: "Recording") -> "Neuroformer":
+    """Read a model; a recording it does not know becomes a further session with units of its own.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model.
+    ConfigError
+        If it knows the recording by name, but with another number of units.
+    """
+    from neuroai.neuroformer.model import Neuroformer
+
+    model = Neuroformer.from_pretrained(folder)
+    name = session_of(recording)
+    if name not in model.config.sessions:
+        model.add_session(name, recording.n_targets)
+    if model.config.sessions[name] != recording.n_targets:
+        raise ConfigError(
+            f"the model in {folder} knows {name} with {model.config.sessions[name]} units; this recording "
+            f"has {recording.n_targets}: give the selection that it was trained on"
+        )
+    return model
+
+
+def write_down(
+    job: Job,
+    model: "Neuroformer",
+    windows: "Windows",
+    parts: tuple[Indices, Indices],
+    findings: "Findings",
+    scores: Mapping[str, Any],
+) -> Outcome:
+    """Summary, methods, arrays and report of what was found."""
+    from neuroai.runs.methods import data_facts
+    from neuroai.runs.toml_text import dumps
+
+    train, test = parts
+    config = model.config
+    summary: dict[str, Any] = {
+        "recording": job.name,
+        "n_units": windows.events.n_units,
+        "n_parameters": model.n_parameters,
+        "n_windows": len(windows),
+        "n_train": len(train),
+        "n_test": len(test),
+        "window": config.window,
+        "split": job.options["split"],
+        "tokens": windows.report.lines(),
+        "notes": notes_of(windows),
+        "repairs": list(job.recording.attrs.get("repairs", ())),
+        **scores,
+        **_numbers(findings),
+    }
+    told = _TOLD.format(
+        window=config.window,
+        past=config.past,
+        width=config.bin_width,
+        train=len(train),
+        test=len(test),
+        split=_SPLITS[job.options["split"]],
+        seed=job.options["seed"],
+    )
+    data = data_facts(job.recording)
+    text = dumps({key: value for key, value in job.options.items() if value is not None})
+
+    def page(complete: Mapping[str, Any]) -> "Page":
+        from neuroai.report.spikes import spikes_page
+
+        title = f"{job.command.capitalize()}: spikes of {job.recording.name}"
+        return spikes_page(title, complete, findings, methods=[told], data=data, config=text)
+
+    return Outcome(summary=summary, methods=[told], page=page, data=data, tree=_tree(findings, test))
+
+
+def notes_of(windows: "Windows") -> list[str]:
+    """What a reader must know of the recording before believing the numbers."""
+    report, told = windows.report, []
+    if report.silent_units:
+        told.append(
+            f"{report.silent_units} of {report.n_units} units have no spikes: hardly any are predicted."
+        )
+    if report.outside:
+        told.append(f"{report.outside} spikes after the last whole window of their run were left out.")
+    if report.truncated or report.truncated_past:
+        told.append(f"{report.truncated} spikes and {report.truncated_past} past spikes were truncated.")
+    told += [f"{name} has no value in {n} windows." for name, n in report.missing.items() if n]
+    return [*told, *report.notes]
+
+
+def _numbers(findings: "Findings") -> dict[str, Any]:
+    """Numbers of all parts, for ``result.json``."""
+    found: dict[str, Any] = {}
+    if findings.learning is not None:
+        found["epochs_trained"] = len(findings.learning.train)
+        found["best_epoch"] = findings.learning.best
+    if findings.likelihood is not None:
+        found["bits_per_spike"] = dict(findings.likelihood.bits)
+    if findings.generation is not None:
+        found["generated"] = dict(findings.generation.distances)
+    if findings.decoded:
+        found["behaviour"] = {one.name: dict(one.scores) for one in findings.decoded}
+    if findings.connections is not None and findings.connections.scores:
+        found["edges"] = {
+            name: dict(zip(("auroc", "average_precision", "chance"), score, strict=True))
+            for name, score in findings.connections.scores.items()
+        }
+    return found
+
+
+def _tree(findings: "Findings", test: Indices) -> "xr.DataTree":
+    import xarray as xr
+
+    arrays: dict[str, Any] = {"test_windows": ("test", test)}
+    if findings.likelihood is not None:
+        arrays["bits_per_spike"] = ("unit", findings.likelihood.by_unit)
+    if findings.connections is not None:
+        for name, matrix in findings.connections.matrices.items():
+            arrays[f"connectivity_{name.replace(' ', '_').replace('-', '_')}"] = (
+                ("target", "source"),
+                matrix,
+            )
+    for one in findings.decoded:
+        dims = ("window", f"{one.name}_axis")
+        arrays |= {f"{one.name}_measured": (dims, one.true), f"{one.name}_decoded": (dims, one.decoded)}
+        arrays["time"] = ("window", one.times)
+    if findings.latents is not None:
+        arrays["latents"] = (("latent_window", "component"), findings.latents.points)
+    return xr.DataTree.from_dict({"/": xr.Dataset(arrays)})
+
+
+def with_targets(
+    model: "Neuroformer", recording: "Recording", names: Sequence[str], seed: int
+) -> "Neuroformer":
+    """Add heads for behaviour that the model does not decode yet."""
+    for modality in series_modalities(recording, names, "target"):
+        there = {m.name: m for m in model.config.targets}
+        if modality.name not in there:
+            model.add_target(modality, seed=seed)
+        elif there[modality.name].size != modality.size:
+            raise ConfigError(
+                f"the model decodes {modality.name} of size {there[modality.name].size}; the recording's has "
+                f"{modality.size}"
+            )
+    return model
+
+
+def resolved(options: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the split of the model's own run where none was given: test windows stay test windows."""
+    return {**options, "split": options["split"] or trained.get("split", "blocked")}

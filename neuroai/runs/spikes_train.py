@@ -1,0 +1,240 @@
+"""``neuroai spikes train`` and ``finetune``."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neuroai.errors import ConfigError
+from neuroai.runs import directory
+from neuroai.runs.analysis import Outcome
+from neuroai.runs.spikes_parts import (
+    Job,
+    model_folder,
+    new_model,
+    open_model,
+    resolved,
+    session_of,
+    with_targets,
+    write_down,
+)
+
+if TYPE_CHECKING:
+    from neuroai.neuroformer.model import Neuroformer
+    from neuroai.runs.console import Progress
+    from neuroai_datasets import Recording
+
+__all__ = ["finetune", "train"]
+
+Indices = NDArray[np.int64]
+Split = Literal["blocked", "random"]
+
+_VALIDATION = 10  # one in this many training windows, the last ones, says which epoch is kept
+
+
+def train(
+    recording: "str | os.PathLike[str] | Recording",
+    *,
+    behaviour: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    bin_width: float = 0.01,
+    window: float = 0.05,
+    past: float = 0.25,
+    width: int = 64,
+    layers: int = 1,
+    epochs: int = 20,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    split: Split = "blocked",
+    baselines: bool = True,
+    device: str = "cpu",
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: "Progress | None" = None,
+    **selection: str,
+) -> directory.Run:
+    """Train a Neuroformer on a recording, and measure it on windows held out.
+
+    Parameters
+    ----------
+    recording : str, path or Recording
+        With spikes, or with a series of spike counts.
+    behaviour : sequence of str
+        Series of the recording that are decoded.
+    inputs : sequence of str
+        Series of the recording that are read.
+    bin_width, window, past : float
+        Seconds: time bin of a spike, current window, window before it.
+    width, layers : int
+        Channels; blocks of each stack.
+    epochs, batch_size, learning_rate
+        The epoch of the lowest loss on the last tenth of the training windows is kept.
+    split : {"blocked", "random"}
+        Test windows: one block of five with a gap (a fifth of the trials, where runs are trials), or a random
+        fifth, which leaks what is slow; see :func:`~neuroai.neuroformer.split_windows`.
+    baselines : bool
+        Fit a GLM with spike history to the same windows.
+    device : str
+        ``cpu``, or ``cuda`` (bfloat16).
+    seed : int
+        Of weights, batches, split and generated spikes.
+    out : path, optional
+        The run directory; default ``runs/spikes-train-RECORDING-DIGEST``. An interrupted run goes on.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+    **selection
+        What to take of the recording.
+
+    Returns
+    -------
+    Run
+        ``model/`` holds the model for :meth:`Neuroformer.from_pretrained`.
+
+    Raises
+    ------
+    ConfigError
+        For options out of range, or a behaviour that the recording lacks.
+    DataError
+        For spikes or counts that cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from neuroai.datasets import simulate_spikes
+    >>> options = {"epochs": 1, "width": 16, "baselines": False, "out": tempfile.mkdtemp() + "/run"}
+    >>> run = train(simulate_spikes(5, 20.0), behaviour=["position"], **options)
+    >>> sorted(run.summary["bits_per_spike"])
+    ['Neuroformer', 'Neuroformer, exact events']
+    """
+    from neuroai.neuroformer.training import fit
+
+    options = {
+        "behaviour": list(behaviour),
+        "inputs": list(inputs),
+        "bin_width": float(bin_width),
+        "window": float(window),
+        "past": float(past),
+        "width": int(width),
+        "layers": int(layers),
+        "epochs": int(epochs),
+        "batch_size": int(batch_size),
+        "learning_rate": float(learning_rate),
+        "split": split,
+        "baselines": bool(baselines),
+        "device": device,
+        "seed": int(seed),
+    }
+    job = Job.of("train", recording, options, selection, progress)
+    model = new_model(job.recording, options)
+    return job.run(lambda staged: _train(job, model, fit, 1.0, staged), out)
+
+
+def finetune(
+    recording: "str | os.PathLike[str] | Recording",
+    *,
+    model: str | os.PathLike[str],
+    behaviour: Sequence[str],
+    share: float = 1.0,
+    epochs: int = 30,
+    batch_size: int = 32,
+    learning_rate: float = 5e-4,
+    split: Split | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: "Progress | None" = None,
+    **selection: str,
+) -> directory.Run:
+    """Teach a trained model to decode behaviour, from all or from few windows.
+
+    Parameters
+    ----------
+    recording : str, path or Recording
+        Of the session that the model was trained on, or of a new one, whose units are added.
+    model : path
+        A run of ``neuroai spikes``, or a folder that ``save_pretrained`` wrote.
+    behaviour : sequence of str
+        Series to decode; heads that the model lacks are added.
+    share : float
+        Share of the training windows that are used, evenly spaced over time, above 0 and at most 1.
+    epochs, batch_size, learning_rate, device, seed, out, progress, selection
+        As in :func:`train`.
+    split : {"blocked", "random"}, optional
+        Default that of the model's run, so that its test windows stay test windows.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    ConfigError
+        As :func:`train`; for a share out of range; without behaviour.
+    CheckpointError
+        If there is no model.
+    """
+    from neuroai.neuroformer.training import finetune as tune
+
+    if not 0 < share <= 1 or not behaviour:
+        raise ConfigError(
+            f"share = {share}, behaviour = {list(behaviour)}: expected 0 < share <= 1, and a series"
+        )
+    folder, trained = model_folder(model)
+    given = {
+        "model": os.fspath(model),
+        "behaviour": list(behaviour),
+        "share": float(share),
+        "epochs": int(epochs),
+        "batch_size": int(batch_size),
+        "learning_rate": float(learning_rate),
+        "split": split,
+        "baselines": False,
+        "device": device,
+        "seed": int(seed),
+    }
+    job = Job.of("finetune", recording, resolved(given, trained), selection, progress)
+    tuned = with_targets(open_model(folder, job.recording), job.recording, behaviour, int(seed))
+    content = [directory.sha256(folder / "model.safetensors")]
+    return job.run(lambda staged: _train(job, tuned, tune, share, staged), out, content)
+
+
+def _train(job: Job, model: "Neuroformer", fit: Callable[..., Any], share: float, staged: Path) -> Outcome:
+    from neuroai.neuroformer.training import Recipe
+    from neuroai.report.spikes_content import Findings, Learning
+    from neuroai.runs.spikes_measure import decode_behaviour, generate_and_compare, latents_of, likelihood
+
+    options = job.options
+    windows = model.windows(job.recording, session=session_of(job.recording))
+    train, test = job.split(windows)
+    used = _spread(train, share)
+    n_held = max(1, len(used) // _VALIDATION)
+    names = ("epochs", "batch_size", "learning_rate", "seed")
+    recipe = Recipe(**{name: options[name] for name in names})
+    result = fit(
+        model,
+        windows.select(used[:-n_held]),
+        validation=windows.select(used[-n_held:]),
+        recipe=recipe,
+        folder=staged / directory.FOLDS / "training",
+        fabric=job.fabric(),
+        progress=job.progress,
+    )
+    model.to("cpu")
+    model.save_pretrained(staged / "model")
+    windows = windows.with_config(model.config)
+    held = windows.select(test)
+    learning = Learning(result.losses, [-score for score in result.scores], result.best_epoch)
+    found = likelihood(model, windows, train, test, baselines=options["baselines"])
+    generation, scores = generate_and_compare(model, held, seed=options["seed"])
+    decoded = decode_behaviour(model, held)
+    findings = Findings(learning, found, generation, decoded, None, latents_of(model, held, decoded))
+    return write_down(job, model, windows, (used, test), findings, {"sets": scores})
+
+
+def _spread(train: Indices, share: float) -> Indices:
+    """Evenly spaced windows, at least four."""
+    number = min(len(train), max(4, round(share * len(train))))
+    return train[np.linspace(0, len(train) - 1, number).round().astype(np.int64)]
