@@ -12,6 +12,7 @@ from neuroai.simulation import rules
 from neuroai.simulation.distributions import Distribution, as_distribution
 from neuroai.simulation.layout import Layout, ring_slots
 from neuroai.simulation.network import Network, Population, Projection
+from neuroai.simulation.plasticity import PlasticProjections
 from neuroai_kernels.connectivity import Connection, Rule, delay_table, weight_table
 from neuroai_kernels.neuron_update import (
     COEFFICIENTS,
@@ -36,9 +37,11 @@ def lay_out(network: Network) -> Layout:
     bounds = np.cumsum([0, *(population.size for population in network.populations)])
     n_channels = max(population.neuron.channels for population in network.populations)
     places = _Places(network, bounds, n_channels)
-    drawn, listed = [], []
+    drawn, listed, learning = [], [], []
     for stream, projection in enumerate(network.projections):
-        if isinstance(projection.rule, rules.Drawn):
+        if projection.plasticity is not None:
+            learning.append((projection, _learning(places, projection, stream)))
+        elif isinstance(projection.rule, rules.Drawn):
             drawn.append(places.connection(projection, stream))
         else:
             listed.append(places.listing(projection, stream))
@@ -56,7 +59,31 @@ def lay_out(network: Network) -> Layout:
         n_channels=n_channels,
         slots=ring_slots(longest),
         current=_current(network),
+        plastic=_plastic(learning) if learning else None,
     )
+
+
+def _learning(places: "_Places", projection: Projection, stream: int) -> Connection:
+    if not isinstance(projection.rule, rules.Drawn) or projection.source not in places.targets:
+        raise ConfigError(
+            f"plastic projection {projection.source!r} -> {projection.target!r}: it must join "
+            "populations, by a rule that is drawn (FixedIndegree, Bernoulli, ...)"
+        )
+    return places.connection(projection, stream, bare=True)
+
+
+def _plastic(learning: list[tuple[Projection, Connection]]) -> PlasticProjections:
+    """Plastic projections in one table; what they must share is checked."""
+    first, connection = learning[0]
+    for projection, other in learning:
+        where = f"plastic projection {projection.source!r} -> {projection.target!r}"
+        if (other.delays != connection.delays[0]).any() or projection.channel != first.channel:
+            raise ConfigError(f"{where}: plastic projections share one delay and one channel")
+        if projection.plasticity is None or projection.plasticity != first.plasticity:
+            raise ConfigError(f"{where}: plastic projections of a network share one rule")
+    rule = first.plasticity
+    assert rule is not None  # that is why it is here
+    return PlasticProjections(tuple(c for _, c in learning), rule, int(connection.delays[0]), first.channel)
 
 
 def _table(network: Network, bounds: NDArray[np.int64]) -> PopulationTable:
@@ -139,15 +166,15 @@ class _Places:
         offsets = np.cumsum([bounds[-1], *(source.size for source in network.sources)])
         self.sources = self.targets | dict(zip([s.name for s in network.sources], offsets, strict=False))
 
-    def connection(self, projection: Projection, stream: int) -> Connection:
-        """What `draw_rows` draws."""
+    def connection(self, projection: Projection, stream: int, *, bare: bool = False) -> Connection:
+        """What `draw_rows` draws; ``bare`` targets are neurons, without the channel."""
         rule, amount = _drawn_rule(projection.rule)
         return Connection(
             rule,
             amount,
             first_source=int(self.sources[projection.source]),
             n_sources=self.sizes[projection.source],
-            first_target=self._first_target(projection),
+            first_target=self._first_target(projection) - (self._offset(projection) if bare else 0),
             n_targets=self.sizes[projection.target],
             weights=weight_table(as_distribution(projection.weight).quantile),
             delays=delay_table(_steps(projection.delay, self.network.dt)),
@@ -155,7 +182,10 @@ class _Places:
         )
 
     def _first_target(self, projection: Projection) -> int:
-        return projection.channel * self.network.n_neurons + int(self.targets[projection.target])
+        return self._offset(projection) + int(self.targets[projection.target])
+
+    def _offset(self, projection: Projection) -> int:
+        return projection.channel * self.network.n_neurons
 
     def listing(self, projection: Projection, stream: int) -> tuple[NDArray[np.generic], ...]:
         """Source row, flat target, weight and delay of each synapse."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neuroai.simulation.plasticity import PlasticArrays, learn_from_arrivals, learn_from_spikes
 from neuroai_kernels._numba import vector_jit
 from neuroai_kernels.neuron_update.cpu import update_populations
 
@@ -31,7 +32,7 @@ _MOST_WAITING = 1 << 16
 def _deliver_soon(row: int, step: int, end: int, rows: Rows, ring: Floats) -> int:
     """Add what reaches steps before ``end``; where the rest of the row starts."""
     indptr, targets, weights, delays = rows
-    j, last, mask = indptr[row], indptr[row + 1], ring.shape[0] - 1
+    j, last, mask = int(indptr[row]), indptr[row + 1], ring.shape[0] - 1
     while j < last and step + delays[j] < end:
         delay = delays[j]
         slot = ring[(step + delay) & mask]
@@ -62,6 +63,7 @@ def _deliver_rest(
 def advance(
     table: Table,
     rows: Rows,
+    plastic: PlasticArrays,
     variables: Floats,
     free_at: Ints,
     ring: Floats,
@@ -83,12 +85,14 @@ def advance(
     spikes = np.empty(n, np.int32)
     room = max(_MOST_WAITING, 2 * n)
     waiting, since, places = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
-    count, e, held, k = 0, 0, 0, first
+    count, e, held, k, learns = 0, 0, 0, first, plastic[15] > 0
     while e < len(external_steps) and external_steps[e] < first:  # spikes at time 0
         _deliver_soon(external_rows[e], first - 1, first + mask + 1, rows, ring)
         e += 1
     while k < last and count + n <= len(recorded):
         end = (k // _WINDOW + 1) * _WINDOW
+        if learns:
+            learn_from_arrivals(plastic, ring[k & mask], k)
         found = update_populations(
             table[0], table[1], table[2], table[3], table[4],
             variables, free_at, ring[k & mask], quantum, current, k, key[0], key[1], spikes,
@@ -96,6 +100,8 @@ def advance(
         for i in range(found):
             recorded_steps[count + i], recorded[count + i] = k, spikes[i]
         count += found
+        if learns:
+            learn_from_spikes(plastic, spikes, found, k)
         if held + found > room:
             _deliver_rest(waiting, since, places, held, end, rows, ring)
             held = 0
@@ -111,7 +117,7 @@ def advance(
             places[held] = _deliver_soon(external_rows[e], k, end, rows, ring)
             held, e = held + 1, e + 1
         k += 1
-        if k == end or k == last or count + n > len(recorded):
+        if k in (end, last) or count + n > len(recorded):
             _deliver_rest(waiting, since, places, held, end, rows, ring)
             held = 0
     return k, count

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from neuroai.errors import ConfigError
 from neuroai.simulation.layout import Layout, SpikeSchedule
-from neuroai_kernels.spike_delivery import SynapseRows, fixed_point, safe_quantum
+from neuroai.simulation.plasticity import PlasticState
+from neuroai_kernels.spike_delivery import fixed_point, safe_quantum
 
 __all__ = ["CpuEngine", "Engine", "Spikes", "make_engine"]
 
@@ -23,9 +24,20 @@ class Engine(Protocol):
 
     #: The next step.
     position: int
-    rows: SynapseRows
+    #: State of the neurons, (variables, n_neurons), on the device.
+    variables: Tensor
     #: Extra current of each neuron, pA, read at every step; may be replaced between calls.
     current: Tensor | None
+
+    @property
+    def n_synapses(self) -> int:
+        """Synapses drawn."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of synapses, state and ring."""
+        ...
 
     def advance(self, last: int, schedule: SpikeSchedule) -> Spikes:
         """Run the steps from ``position`` to ``last`` (not included); the spikes found."""
@@ -54,10 +66,13 @@ class CpuEngine:
     def __init__(self, layout: Layout, *, deterministic: bool = False) -> None:
         self.layout, self.position, self.current = layout, 0, layout.current
         self.rows = layout.draw()
-        self.quantum = np.float32(1)
+        self.quantum: Any = np.float32(1)
         if deterministic:
             self.quantum = np.float32(safe_quantum(self.rows, layout.n_inputs))
             self.rows = fixed_point(self.rows, float(self.quantum))
+        if deterministic and layout.plastic is not None:
+            raise ConfigError("deterministic=True sums whole numbers, which plastic weights are not")
+        self.learning = PlasticState(layout.plastic, layout.seed, layout.n_neurons, layout.step)
         self.variables = layout.initial.variables.clone()
         self.free_at = layout.initial.free_at.clone()
         # numpy asks for huge pages, torch does not: the ring is read and written all over.
@@ -65,6 +80,19 @@ class CpuEngine:
         self.ring = torch.from_numpy(np.zeros(shape, dtype))
         self._room = max(2 * layout.n_neurons, _FEWEST_RECORDED)
         self._record: Any = np.empty((2, self._room), np.int32)
+        nothing = np.empty(0, np.int32)
+        self._run(0, 0, nothing, nothing)  # compiles, or loads what was compiled before
+
+    @property
+    def n_synapses(self) -> int:
+        """Synapses drawn."""
+        return self.rows.n_synapses + self.learning.synapses.n_synapses
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of synapses, state and ring."""
+        parts = (self.rows, self.learning, self.variables, self.free_at, self.ring)
+        return sum(part.nbytes for part in parts)
 
     def advance(self, last: int, schedule: SpikeSchedule) -> Spikes:
         """Run the steps from ``position`` to ``last``, in pieces that fit the record."""
@@ -91,6 +119,7 @@ class CpuEngine:
         return advance(
             (table.bounds.numpy(), table.kinds.numpy(), table.channels.numpy(), coefficients, thresholds),
             (rows.indptr.numpy(), rows.targets.numpy(), rows.weights.numpy(), rows.delays.numpy()),
+            self.learning.arrays(),
             self.variables.numpy(),
             self.free_at.numpy(),
             self.ring.numpy(),
@@ -106,14 +135,18 @@ class CpuEngine:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Copies of variables, free_at and ring."""
-        return {name: getattr(self, name).clone() for name in ("variables", "free_at", "ring")}
+        """Copies of variables, free_at and ring, and of all that plasticity keeps."""
+        return {name: part.clone() for name, part in self._changing().items()}
 
     def restore(self, position: int, state: dict[str, Tensor]) -> None:
         """Continue from a state of :meth:`state`."""
-        for name in ("variables", "free_at", "ring"):
-            getattr(self, name).copy_(state[name])
+        for name, part in self._changing().items():
+            part.copy_(state[name])
         self.position = position
+
+    def _changing(self) -> dict[str, Tensor]:
+        own = {"variables": self.variables, "free_at": self.free_at, "ring": self.ring}
+        return own | self.learning.state()
 
 
 def make_engine(layout: Layout, device: str, *, deterministic: bool = False) -> Engine:
@@ -129,6 +162,8 @@ def make_engine(layout: Layout, device: str, *, deterministic: bool = False) -> 
         return CpuEngine(layout, deterministic=deterministic)
     if kind != "cuda" or not torch.cuda.is_available():
         raise ConfigError(f"device {device!r}: expected 'cpu', or 'cuda' on a machine with an NVIDIA GPU")
+    if layout.plastic is not None:
+        raise ConfigError("plastic projections run on a CPU only: device='cpu'")
     from neuroai.simulation.gpu import GpuEngine
 
     return GpuEngine(layout, device, deterministic=deterministic)

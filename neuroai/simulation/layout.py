@@ -17,7 +17,7 @@ can agree bit by bit wherever the arrivals do. In deterministic runs the ring ho
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from torch import Tensor
 from neuroai_kernels.connectivity import Connection, draw_rows
 from neuroai_kernels.neuron_update import NeuronState, PopulationTable
 from neuroai_kernels.spike_delivery import SynapseRows
+
+if TYPE_CHECKING:
+    from neuroai.simulation.plasticity import PlasticProjections
 
 __all__ = ["Layout", "SourceSpikes", "SpikeSchedule", "ring_slots"]
 
@@ -90,6 +93,8 @@ class Layout:
         Slots of the ring, a power of two above the longest delay.
     current : float32 tensor (n_neurons,) or None
         Extra current of each neuron, pA.
+    plastic : PlasticProjections or None
+        Projections that learn; their synapses are in no other table.
     """
 
     step: float
@@ -103,6 +108,7 @@ class Layout:
     n_channels: int
     slots: int
     current: Tensor | None = None
+    plastic: "PlasticProjections | None" = None
 
     @property
     def n_neurons(self) -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryEstimate", "check_memory", "estimate_memory"]
 
 _SYNAPSE_BYTES = 9  # target int32, weight float32, delay uint8
+_PLASTIC_BYTES = 16  # target int32, weight float32; source and place by target, int32 each
 _UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
@@ -72,10 +73,12 @@ def estimate_memory(network: "Network") -> MemoryEstimate:
     layout = lay_out(network)
     drawn = sum(expected_synapses(connection) for connection in layout.connections)
     listed = 0 if layout.explicit is None else layout.explicit.n_synapses
+    learning = () if layout.plastic is None else layout.plastic.connections
+    plastic = sum(expected_synapses(connection) for connection in learning)
     variables = layout.initial.variables
     return MemoryEstimate(
-        n_synapses=drawn + listed,
-        synapses=(drawn + listed) * _SYNAPSE_BYTES + 8 * (layout.n_rows + 1),
+        n_synapses=drawn + listed + plastic,
+        synapses=(drawn + listed) * _SYNAPSE_BYTES + plastic * _PLASTIC_BYTES + 8 * (layout.n_rows + 1),
         state=2 * 4 * variables.numel() + 4 * layout.n_neurons,
         ring=4 * layout.slots * layout.n_inputs,
     )

@@ -5,7 +5,24 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import erfcx
 
-__all__ = ["brunel_rate", "siegert_rate"]
+from neuroai.simulation.neurons import LIFAlpha
+
+__all__ = ["alpha_threshold_rate", "brunel_rate", "siegert_rate"]
+
+
+def alpha_threshold_rate(weight: float, neuron: LIFAlpha) -> float:
+    r"""Rate of alpha-shaped inputs whose mean current alone reaches threshold, events/s.
+
+    :math:`\nu = \theta C / (\tau_m \, w \, e \, \tau_s)`: the charge of one event is :math:`w e \tau_s`.
+
+    Parameters
+    ----------
+    weight : float
+        Peak current, pA.
+    neuron : LIFAlpha
+        With the synapse's time constant first.
+    """
+    return neuron.rheobase / (weight * float(np.e) * neuron.tau_syn[0])
 
 
 def siegert_rate(

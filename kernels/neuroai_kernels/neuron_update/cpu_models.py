@@ -189,7 +189,7 @@ def adex(
             rush = exp(min((v[i] - v_t) / delta_t, largest))
             inward = leak + e_e * g_e[i] + e_i * g_i[i] + push[i]
             z = step_over_c * (g_l * rush - total)
-            safe = one if abs(z) < small else z
+            safe = one if abs(z) < small else min(z, real(40))
             growth = one + z * (half + z * sixth) if abs(z) < small else (exp(safe) - one) / safe
             moved = step_over_c * (inward + g_l * delta_t * rush - tail[i] - total * v[i])
             moved = min(v[i] + moved * growth, threshold)

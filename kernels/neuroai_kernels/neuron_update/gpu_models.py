@@ -126,7 +126,7 @@ def _adex(x, n, neuron, inside, arrived, second, push, c, free):
         rush = tl.exp(tl.minimum((v - v_t) / delta, largest))
         z = step_over_c * (g_l * rush - total)
         small = tl.abs(z) < 0.02
-        safe = tl.where(small, 1.0, z)
+        safe = tl.where(small, 1.0, tl.minimum(z, 40.0))
         growth = tl.where(small, 1 + z * (0.5 + z / 6), (tl.exp(safe) - 1) / safe)
         moved = step_over_c * (rest + g_l * delta * rush - w - total * v) * growth
         pull = a * (v - e_l)

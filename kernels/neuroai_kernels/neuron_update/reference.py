@@ -140,7 +140,7 @@ def _alif(x: Tensor, arrived: Tensor, push: Tensor, c: Coefficients, moves: Tens
 def _growth(z: Tensor) -> Tensor:
     """(exp(z) - 1) / z, by its series near 0."""
     small = z.abs() < 0.02
-    safe = torch.where(small, torch.ones_like(z), z)
+    safe = torch.where(small, torch.ones_like(z), z.clamp(max=40.0))  # v_peak is passed long before
     return torch.where(small, 1 + z * (0.5 + z / 6), (torch.exp(safe) - 1) / safe)
 
 
