@@ -7,12 +7,13 @@ JOBS ?= 2
 # Two test processes on two cores: one thread each, or they take turns waiting for each other.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: demo test test-all lint types clean help
+.PHONY: demo test test-all lint types notebooks clean help
 
 help:
 	@echo "make demo      install, fit an encoder on embedded input, print the report's path"
 	@echo "make test      install, then lint, types, architecture, packaging, tests"
 	@echo "make test-all  the same with the slow tests"
+	@echo "make notebooks  the analyses as Jupyter notebooks, in notebooks/"
 	@echo "make clean     remove the environment and caches"
 
 $(VENV)/pyvenv.cfg:
@@ -45,5 +46,12 @@ test: lint types
 test-all: lint types
 	$(TEST_ENV) $(BIN)/pytest --numprocesses $(JOBS) -m "not gpu"
 
+# Start Jupyter in this folder: the notebooks find the repository from where they are.
+notebooks: $(patsubst analyses/%.py,notebooks/%.ipynb,$(wildcard analyses/*.py))
+
+notebooks/%.ipynb: analyses/%.py $(VENV)/.installed-dev
+	@mkdir -p notebooks
+	$(BIN)/jupytext --quiet --to ipynb --output $@ $<
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build notebooks

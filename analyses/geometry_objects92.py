@@ -30,7 +30,7 @@ from neuroai.plotting.style import new_figure
 from neuroai.runs.geometry import geometry
 from neuroai_datasets.loading import load
 
-HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
+HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd().parent
 parser = argparse.ArgumentParser(description="Compare models with EVC and IT on 92 objects.")
 parser.add_argument("--small", action="store_true", help="pixels alone, 100 draws")
 parser.add_argument("--figure", type=Path, help="where to draw (default: figures/ beside this script)")

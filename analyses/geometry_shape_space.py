@@ -25,7 +25,7 @@ from neuroai.geometry import classify_by_neighbours, mds, pairwise_distances, st
 from neuroai.plotting.geometry import embedding
 from neuroai.plotting.style import new_figure
 
-HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
+HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd().parent
 parser = argparse.ArgumentParser(description="Embed networks by shape metrics.")
 parser.add_argument("--small", action="store_true", help="two networks a family")
 parser.add_argument("--figure", type=Path, help="where to draw (default: figures/ beside this script)")

@@ -36,7 +36,7 @@ from neuroai.plotting.whitening import (
 from neuroai.whitening import ZCA, GainWhitener, LocalWhitener, circuit, convergence, frames, gains
 from neuroai.whitening.timescales import context_errors, context_gains, learn_frame
 
-HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
+HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd().parent
 parser = argparse.ArgumentParser(description="Figures and tables of the whitening circuits.")
 parser.add_argument("--small", action="store_true", help="one stream, fewer contexts")
 parser.add_argument(

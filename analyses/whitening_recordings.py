@@ -40,7 +40,7 @@ from neuroai.plotting.style import BLUE, MUTED, ORANGE, describe, dress, grid, n
 from neuroai.whitening import ZCA, GainWhitener
 from neuroai_datasets.loading import load
 
-HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
+HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd().parent
 parser = argparse.ArgumentParser(description="Noise correlations and decoding before and after whitening.")
 parser.add_argument(
     "--results", type=Path, default=HERE / "benchmarks" / "results" / "whitening_recordings.json"
