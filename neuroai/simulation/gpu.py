@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroai.errors import ConfigError
+from neuroai.errors import ConfigError, SimulationError
 from neuroai.simulation.engine import Spikes
 from neuroai.simulation.gpu_kernels import step_kernel
 from neuroai.simulation.gpu_rows import BlockRows, block_rows
@@ -24,11 +24,14 @@ __all__ = ["GpuEngine", "Mode"]
 
 Mode = Literal["eager", "graph", "persistent"]
 _MOST_LANES = 4096
+_FEWEST_LANES, _FEWEST_NEURONS = 128, 32
 # Recorded spikes between two copies to the host, and steps of one captured graph or persistent launch.
 _ROOM = 1 << 22
 _GRAPH_STEPS = 50
 _LAUNCH_STEPS = 10_000
 _SPIKES, _WIDTH = 32, 64
+# Looks at the mailbox, about a microsecond each, before a program gives up on the others.
+_PATIENCE = 1 << 22
 _OUTSIDE = 0x7FFF
 
 
@@ -55,7 +58,7 @@ class GpuEngine:
     Raises
     ------
     ConfigError
-        If the network has more neurons than the blocks of one card hold, or the mode cannot run.
+        If the network has more neurons than the blocks of one card hold.
 
     Notes
     -----
@@ -96,13 +99,14 @@ class GpuEngine:
         }
         self._seed = wrapped_seed(layout.seed, self.device)
         self._bases = self.blocks[:, 0] // 4 * 4
-        self._mail = torch.full((2, n_blocks), -1, dtype=torch.int64, device=self.device)
+        shape = (2, n_blocks, _power_of_two(n_blocks))
+        self._mail = torch.full(shape, -1, dtype=torch.int64, device=self.device)
         self._more = self._whole(2, n_blocks, self.lanes)
         self._heard = self._whole(n_blocks, layout.n_neurons)
         self.tally = torch.zeros(n_blocks, dtype=torch.int64, device=self.device)
         self._current: Tensor | None = None
         self._step = self._whole(2)
-        self._recorded = self._whole(1)
+        self._recorded, self._failed = self._whole(1), self._whole(1)
         self._record = self._whole(2, max(_ROOM, layout.n_neurons) if self.record else 1)
 
     def _whole(self, *shape: int) -> Tensor:
@@ -112,6 +116,11 @@ class GpuEngine:
         if self.device.type != "cuda":
             return "eager"
         return "persistent" if len(self.blocks) <= _processors(self.device) else "graph"
+
+    @property
+    def n_synapses(self) -> int:
+        """Synapses drawn."""
+        return self.rows.n_synapses
 
     @property
     def nbytes(self) -> int:
@@ -136,6 +145,11 @@ class GpuEngine:
             self.position += n
             if self.record:
                 pieces.append(self._take_record())
+        if int(self._failed):
+            raise SimulationError(
+                f"some of the {len(self.blocks)} blocks of neurons did not run beside the others before step "
+                f"{self.position}: is the card shared with another program? mode='graph' does not need that"
+            )
         found = np.concatenate(pieces, axis=1)
         return found[0], found[1]
 
@@ -226,7 +240,7 @@ class GpuEngine:
             rows.starts, rows.words, rows.weights, rows.tables, rows.classes, self.ring, rows.quantum,
             self._mail, self._more, self._heard, self.tally,
             self._record, self._recorded, self._record.shape[1],
-            places, external_rows, origin, self._step, n_steps,
+            places, external_rows, origin, self._step, n_steps, _PATIENCE, self._failed,
             n_blocks, len(layout.names), layout.n_neurons, layout.n_inputs, layout.slots - 1,
             self._n_thresholds,
             CURRENT=current is not None, CHANNELS=layout.n_channels, STORED=rows.stored,
@@ -259,14 +273,18 @@ def _power_of_two(n: int) -> int:
 
 
 def _choose_blocks(layout: Layout, processors: int) -> tuple[int, Tensor]:
-    """The fewest lanes with which every block has a multiprocessor of its own."""
-    lanes = 128
-    while lanes * layout.n_channels <= _MOST_LANES:
-        blocks = population_blocks(layout.populations, lanes)
-        if len(blocks) <= processors:
-            return lanes, blocks
-        lanes *= 2
-    raise ConfigError(
-        f"{layout.n_neurons} neurons in {len(layout.names)} populations do not fit {processors} blocks of "
-        f"{_MOST_LANES // layout.n_channels}: use the distributed engine over several cards"
-    )
+    """Lanes and blocks: as many blocks as there are multiprocessors, up to a power of two.
+
+    The words of that many blocks fill a vector, and the fewer neurons a block has, the sooner it is done.
+    """
+    most = 1 << (processors.bit_length() - 1)
+    size = _FEWEST_NEURONS
+    while len(blocks := population_blocks(layout.populations, size)) > most:
+        size += 1 + size // 64
+    lanes = max(_FEWEST_LANES, _power_of_two(size + 3))
+    if lanes * layout.n_channels > _MOST_LANES:
+        raise ConfigError(
+            f"{layout.n_neurons} neurons in {len(layout.names)} populations do not fit {most} blocks of "
+            f"{_MOST_LANES // layout.n_channels}: use the distributed engine over several cards"
+        )
+    return lanes, blocks

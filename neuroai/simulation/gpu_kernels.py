@@ -3,10 +3,11 @@
 # ruff: noqa: SIM102
 """The step of a network whose blocks of neurons own their inputs.
 
-A program owns one block: its neurons' state, and their part of the ring. It updates them and publishes which
-of them spike in one word of 64 bits; it reads the words of all blocks and delivers, of every spike, the
-synapses onto its own neurons. Nothing but those words passes between programs, and a word carries its step,
-so that reading it is the barrier: one exchange a step, no fence, no shared counter.
+A program owns one block: its neurons' state, and their part of the ring. It updates them and sends every
+program one word of 64 bits that says which of them spike; it waits for the words of all blocks and delivers,
+of every spike, the synapses onto its own neurons. Nothing but those words passes between programs, and a
+word carries its step, so that reading it is the barrier: one exchange a step, no fence, no shared counter.
+Each program reads a mailbox of its own: waiting on shared words would make a queue at their memory.
 
 The same program runs as two launches a step (UPDATE, then DELIVER) or as one launch for many steps
 (UPDATE and DELIVER), when all programs are resident at the same time.
@@ -17,20 +18,19 @@ import triton.language as tl
 
 from neuroai_kernels.neuron_update.gpu import advance_block, count_poisson, push_block
 
-__all__ = ["IDS_IN_WORD", "step_kernel"]
+__all__ = ["step_kernel"]
 
-# A published word: 15 bits of the step, 12 of the number of spikes, three places in the block of 12 bits.
-IDS_IN_WORD = 3
+# A word: 15 bits of the step, 12 of the number of spikes, three places in the block of 12 bits. More places
+# are written to a list that the readers look up.
 _IDS = tl.constexpr(3)
 
 
 @triton.jit
 def _publish(
     spiking, lane, now, mail, more, b, n_blocks, record, recorded, room, base,
-    BLOCK: tl.constexpr, RECORD: tl.constexpr,
+    BLOCK: tl.constexpr, BLOCKS: tl.constexpr, RECORD: tl.constexpr,
 ):  # fmt: skip
     """Tell all programs which neurons of this block spike; returns how many."""
-    place = (now & 1) * n_blocks + b
     # One sum gives both the number of spikes and, for a single one, its place.
     both = tl.sum(tl.where(spiking, lane.to(tl.int64) + (1 << 24), 0))
     count = (both >> 24).to(tl.int32)
@@ -42,11 +42,14 @@ def _publish(
         rank = tl.cumsum(flags) - flags
         word = word | tl.sum(tl.where(spiking & (rank < _IDS), lane.to(tl.int64) << (12 * rank), 0))
         if count > _IDS:
-            tl.store(more + place * BLOCK + rank, lane, spiking)
+            tl.store(more + ((now & 1) * n_blocks + b) * BLOCK + rank, lane, spiking)
+            # The list is written before any reader can see the word.
             tl.debug_barrier()
-            tl.atomic_xchg(mail + place, word, sem="release", scope="gpu")
-    if count <= _IDS:
-        tl.atomic_xchg(mail + place, word, sem="relaxed", scope="gpu")
+            tl.atomic_add(recorded, 0, sem="acq_rel", scope="gpu")
+            tl.debug_barrier()
+    reader = tl.arange(0, BLOCKS)
+    box = mail + ((now & 1) * n_blocks + reader) * BLOCKS + b
+    tl.store(box, word + tl.zeros([BLOCKS], tl.int64), reader < n_blocks)
     if RECORD:
         if count > 0:
             flags = spiking.to(tl.int32)
@@ -57,32 +60,61 @@ def _publish(
 
 
 @triton.jit
-def _collect(mail, more, bases, heard, now, n_blocks, BLOCK: tl.constexpr, BLOCKS: tl.constexpr):
-    """Wait for the words of all blocks; write the sources that spike to ``heard``, return their number."""
+def _read_box(box, known, step):
+    """Words; and in one number how many are missing, how many name a list, and the sum of spikes."""
+    word = tl.load(box, known, 0, volatile=True)
+    count = (word >> 36) & 0xFFF
+    state = tl.where((word >> 48) != step, 1 << 40, count + tl.where(count > _IDS, 1 << 28, 0))
+    return word, tl.sum(tl.where(known, state, 0))
+
+
+@triton.jit
+def _collect(mail, more, bases, heard, now, b, n_blocks, patience, BLOCK: tl.constexpr, BLOCKS: tl.constexpr):
+    """Wait for the words of all blocks; write the sources that spike to ``heard``.
+
+    Returns their number, and the patience that is left: 0 once words did not come.
+    """
     other = tl.arange(0, BLOCKS)
     known = other < n_blocks
-    place = (now & 1) * n_blocks + other
+    box = mail + ((now & 1) * n_blocks + b) * BLOCKS + other
     step = (now & 0x7FFF).to(tl.int64)
-    word = tl.load(mail + place, known, 0, volatile=True)
-    while tl.sum((known & ((word >> 48) != step)).to(tl.int32)) > 0:
-        word = tl.load(mail + place, known, 0, volatile=True)
+    base = tl.load(bases + other, known, 0)
+    word, state = _read_box(box, known, step)
+    tries = 0
+    while (state >= 1 << 40) & (tries < patience):
+        word, state = _read_box(box, known, step)
+        tries += 1
+    patience = tl.where(state >= 1 << 40, 0, patience)
     counts = tl.where(known, (word >> 36) & 0xFFF, 0).to(tl.int32)
     rank = tl.cumsum(counts) - counts
-    base = tl.load(bases + other, known, 0)
-    for j in range(tl.max(counts)):
-        here = counts > j
-        lane = ((word >> (12 * tl.minimum(j, _IDS - 1))) & 0xFFF).to(tl.int32)
-        if j >= _IDS:
-            lane = tl.load(more + place * BLOCK + j, here, 0, volatile=True)
-        elif tl.max(counts) > _IDS:
-            lane = tl.where(
-                counts > _IDS,
-                tl.load(more + place * BLOCK + j, here & (counts > _IDS), 0, volatile=True),
-                lane,
-            )
-        tl.store(heard + rank + j, base + lane, here)
+    short = tl.where(counts > _IDS, 0, counts)
+    for j in tl.static_range(_IDS):
+        tl.store(heard + rank + j, base + ((word >> (12 * j)) & 0xFFF).to(tl.int32), short > j)
+    if state >= 1 << 28:
+        listed = tl.where(counts > _IDS, counts, 0)
+        for k in range(tl.max(listed)):
+            at = more + ((now & 1) * n_blocks + other) * BLOCK + k
+            tl.store(heard + rank + k, base + tl.load(at, listed > k, 0, volatile=True), listed > k)
     tl.debug_barrier()
-    return tl.sum(counts)
+    return tl.where(patience > 0, state & 0xFFFFFFF, 0).to(tl.int32), patience
+
+
+@triton.jit
+def _add_chunk(
+    first, last, table, tables, base, words, weights, ring, now, n_neurons, n_inputs, mask,
+    BLOCK: tl.constexpr, STORED: tl.constexpr,
+):  # fmt: skip
+    """Add the synapses at ``first``, where that is before ``last``, to the ring."""
+    inside = first < last
+    word = tl.load(words + first, inside, 0)
+    local, delay = (word >> 9) & 0xFFF, (word >> 21) & 0xFF
+    channel, lane = local // BLOCK, local % BLOCK
+    if STORED:
+        weight = tl.load(weights + first, inside, 0)
+    else:
+        weight = tl.load(tables + table + channel * 512 + (word & 511), inside, 0)
+    place = ((now + delay) & mask) * n_inputs + channel * n_neurons + base + lane
+    tl.atomic_add(ring + place, weight, inside, sem="relaxed")
 
 
 @triton.jit
@@ -93,38 +125,38 @@ def _deliver(
     SPIKES: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """Add the synapses of the first ``n`` sources onto this block to its part of the ring."""
+    # Whole tiles all along: a vector of sources would be read once by each warp.
+    row = tl.arange(0, SPIKES)[:, None] + tl.zeros([SPIKES, WIDTH], tl.int32)
+    column = tl.arange(0, WIDTH)[None, :] + tl.zeros([SPIKES, WIDTH], tl.int32)
     for start in range(0, n, SPIKES):
-        i = start + tl.arange(0, SPIKES)
-        source = tl.load(sources + i, i < n, 0, cache_modifier=".cg")
+        there = start + row < n
+        source = tl.load(sources + start + row, there, 0)
         segment = source.to(tl.int64) * (n_blocks + 1) + b
-        first = tl.load(starts + segment, i < n, 0)
-        last = tl.load(starts + segment + 1, i < n, 0)
-        table = tables + ((tl.load(classes + source, i < n, 0) * n_populations + population) * CHANNELS) * 512
-        for skip in range(0, tl.max(last - first), WIDTH):
-            j = first[:, None] + skip + tl.arange(0, WIDTH)[None, :]
-            inside = j < last[:, None]
-            word = tl.load(words + j, inside, 0)
-            local, delay = (word >> 9) & 0xFFF, (word >> 21) & 0xFF
-            channel, lane = local // BLOCK, local % BLOCK
-            if STORED:
-                weight = tl.load(weights + j, inside, 0)
-            else:
-                weight = tl.load(table[:, None] + channel * 512 + (word & 511), inside, 0)
-            place = ((now + delay) & mask) * n_inputs + channel * n_neurons + base + lane
-            tl.atomic_add(ring + place, weight, inside, sem="relaxed")
+        first = tl.load(starts + segment, there, 0) + column
+        last = tl.load(starts + segment + 1, there, 0)
+        table = (tl.load(classes + source, there, 0) * n_populations + population) * CHANNELS * 512
+        _add_chunk(
+            first, last, table, tables, base, words, weights, ring, now, n_neurons, n_inputs, mask,
+            BLOCK, STORED,
+        )  # fmt: skip
+        for skip in range(WIDTH, tl.max(tl.max(last - first + column, 1), 0), WIDTH):
+            _add_chunk(
+                first + skip, last, table, tables, base, words, weights, ring, now, n_neurons, n_inputs, mask,
+                BLOCK, STORED,
+            )  # fmt: skip
 
 
 @triton.jit(
     do_not_specialize=[
-        "room", "external_origin", "n_steps", "n_blocks", "n_populations", "n_neurons", "n_inputs", "mask",
-        "n_thresholds",
+        "room", "external_origin", "n_steps", "patience", "n_blocks", "n_populations", "n_neurons",
+        "n_inputs", "mask", "n_thresholds",
     ]
 )  # fmt: skip
 def step_kernel(
     blocks, bases, coefficients, thresholds, variables, free_at, current, seed,
     starts, words, weights, tables, classes, ring, quantum,
     mail, more, heard, tally, record, recorded, room,
-    external, external_rows, external_origin, step, n_steps,
+    external, external_rows, external_origin, step, n_steps, patience, failed,
     n_blocks, n_populations, n_neurons, n_inputs, mask, n_thresholds,
     COEFFICIENTS: tl.constexpr, KINDS: tl.constexpr, POISSON: tl.constexpr, CURRENT: tl.constexpr,
     NOISE: tl.constexpr, CHANNELS: tl.constexpr, STORED: tl.constexpr, EXTERNAL: tl.constexpr,
@@ -148,7 +180,7 @@ def step_kernel(
     events = tl.zeros([BLOCK], tl.float32)
     if UPDATE and POISSON:
         events = count_poisson(key, base, now, limits, n_thresholds, BLOCK)
-    spikes = 0
+    spikes = now * 0
     for _ in range(n_steps):
         if UPDATE:
             slot = ring + (now & mask) * n_inputs + neuron
@@ -169,13 +201,14 @@ def step_kernel(
                 KINDS,
             )  # fmt: skip
             spikes += _publish(
-                spiking, lane, now, mail, more, b, n_blocks, record, recorded, room, base, BLOCK, RECORD
-            )
+                spiking, lane, now, mail, more, b, n_blocks, record, recorded, room, base,
+                BLOCK, BLOCKS, RECORD,
+            )  # fmt: skip
             if DELIVER and POISSON:
                 # Drawn while the other blocks' words are under way.
                 events = count_poisson(key, base, now + 1, limits, n_thresholds, BLOCK)
         if DELIVER:
-            found = _collect(mail, more, bases, mine, now, n_blocks, BLOCK, BLOCKS)
+            found, patience = _collect(mail, more, bases, mine, now, b, n_blocks, patience, BLOCK, BLOCKS)
             _deliver(
                 mine, found, b, population, base, starts, words, weights, tables, classes, ring, now,
                 n_blocks, n_populations, n_neurons, n_inputs, mask, BLOCK, CHANNELS, STORED, SPIKES, WIDTH,
@@ -192,7 +225,10 @@ def step_kernel(
             tl.debug_barrier()
         now += 1
     if UPDATE:
-        tl.store(tally + b, tl.load(tally + b) + spikes)
+        tl.atomic_add(tally + b, spikes.to(tl.int64), sem="relaxed")
+    if DELIVER:
+        if patience == 0:
+            tl.store(failed, 1)
     if b == 0:
         if UPDATE and DELIVER:
             tl.store(step, now)

@@ -85,7 +85,11 @@ def _put(
         tl.atomic_add(totals + channel * n_neurons + target, weight, inside, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=[
+        "stream", "first_source", "channel", "first_target", "n_targets", "n_blocks", "n_neurons",
+    ]
+)  # fmt: skip
 def _draw_kernel(
     seed, stream, first_source, channel, first_target, n_targets, counts, owners, bases, cursor, words,
     totals,
@@ -110,7 +114,7 @@ def _draw_kernel(
              totals, weight_table, delay_table, n_blocks, LANES, FILL)  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_neurons", "n_blocks"])
 def _copy_kernel(
     indptr, targets, delays, stored, owners, bases, cursor, words, weights, n_neurons, n_blocks,
     LANES: tl.constexpr, BLOCK: tl.constexpr, FILL: tl.constexpr,

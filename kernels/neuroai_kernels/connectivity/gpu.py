@@ -74,7 +74,7 @@ def _draw_sources(key, stream, block, high, n_sources):
     return _scaled(w0, n_sources), _scaled(w1, n_sources), _scaled(w2, n_sources), _scaled(w3, n_sources)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["stream", "total", "n_sources"])
 def _count_total(seed, stream, total, n_sources, counts, BLOCK: tl.constexpr):
     """One draw for each synapse: its source."""
     key = tl.load(seed).to(tl.uint64)
@@ -100,7 +100,7 @@ def _store_indegree(
         tl.store(delays + place, tl.load(delay_table + delay), inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["stream", "degree", "first_source", "n_sources", "first_target", "n_targets"])
 def _indegree_kernel(
     seed, stream, degree, first_source, n_sources, first_target, n_targets, cursor, radii, cosines,
     weight_table, delay_table, targets, weights, delays, BLOCK: tl.constexpr, FILL: tl.constexpr,
@@ -125,7 +125,7 @@ def _indegree_kernel(
                     weight_table, delay_table, targets, weights, delays, FILL)  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["stream", "first_source", "n_sources", "first_target", "n_targets", "length"])
 def _bernoulli_kernel(
     seed, stream, first_source, n_sources, first_target, n_targets, table, length, counts, cursor, targets,
     SEARCH: tl.constexpr, BLOCK: tl.constexpr, FILL: tl.constexpr,
@@ -164,7 +164,7 @@ def _bernoulli_kernel(
         tl.store(counts + i, count, known)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["stream", "first_source", "first_target", "n_targets"])
 def _targets_kernel(
     seed, stream, first_source, first_target, n_targets, counts, cursor, targets, BLOCK: tl.constexpr
 ):
@@ -184,7 +184,7 @@ def _targets_kernel(
         tl.store(out + 3, (first_target + t3).to(tl.int32), k + 3 < n)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["stream", "first_source"])
 def _levels_kernel(
     seed, stream, first_source, counts, cursor, radii, cosines, weight_table, delay_table, weights, delays,
     BLOCK: tl.constexpr,

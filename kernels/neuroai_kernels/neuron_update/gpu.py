@@ -54,8 +54,10 @@ def count_poisson(key, first, step, thresholds, n_thresholds, BLOCK: tl.constexp
     """Events of each neuron in this step: thresholds below its word."""
     words = _words(key, first, step, _POISSON, BLOCK)
     counts = tl.zeros([BLOCK], tl.int32)
-    for j in range(n_thresholds):
-        counts += (words > tl.load(thresholds + j).to(tl.uint32, bitcast=True)).to(tl.int32)
+    for start in range(0, n_thresholds, 4):
+        for j in tl.static_range(4):
+            limit = tl.load(thresholds + start + j).to(tl.uint32, bitcast=True)
+            counts += (words > limit).to(tl.int32)
     return counts.to(tl.float32)
 
 
@@ -149,10 +151,11 @@ def kind_bits(table: PopulationTable) -> int:
 
 
 def thresholds_on_device(table: PopulationTable, device: torch.device) -> tuple[Tensor, int]:
-    """Thresholds of the populations that have a drive; at least one column, that no word passes."""
+    """Thresholds of the populations that have a drive; their number is padded to a multiple of four."""
     words = table.thresholds.cpu().view(torch.int32)
-    if not words.shape[1]:
-        words = torch.full((len(words), 1), -1, dtype=torch.int32)
+    words = torch.nn.functional.pad(
+        words, (0, max(4, -(-words.shape[1] // 4) * 4) - words.shape[1]), value=-1
+    )
     silent = table.coefficients[:, _POISSON_COLUMN].cpu() == 0
     return torch.where(silent[:, None], -1, words).to(device).contiguous(), words.shape[1]
 

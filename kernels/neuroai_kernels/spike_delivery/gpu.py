@@ -17,7 +17,7 @@ _LONG_ROW = 256
 _TILE = 512
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_inputs", "mask", "chunks"])
 def scatter_kernel(
     spikes, count, indptr, targets, weights, delays, buffer, step, n_inputs, mask, chunks,
     SPIKES: tl.constexpr, WIDTH: tl.constexpr,
@@ -48,7 +48,7 @@ def _mark_kernel(spikes, count, words, BLOCK: tl.constexpr):
         tl.atomic_or(words + (source >> 5), 1 << (source & 31), i < n, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_bins", "n_inputs", "mask"])
 def _gather_kernel(
     words, indptr, bin_delays, bin_targets, sources, weights, buffer, step, n_bins, n_inputs, mask,
     BINS: tl.constexpr, WIDTH: tl.constexpr,
