@@ -83,7 +83,9 @@ def _likelihood(found: Likelihood) -> Section:
     drawn = score_bars(found.bits, y="bits/spike", title="Test windows")
     figures = [Figure("bits", _svg(drawn), _BITS)]
     if np.isfinite(found.by_unit).any():
-        units = distribution_lines({"units": found.by_unit}, x="bits/spike of a unit", bins=25)
+        units = distribution_lines(
+            {"units": found.by_unit}, x="bits/spike of a unit", bins=_bins(found.by_unit)
+        )
         figures.append(Figure("bits-units", _svg(units), "The transformer's gain, unit by unit."))
     rows = [[name, value] for name, value in found.bits.items()]
     return Section("Likelihood", figures=figures, tables=[Table(["model", "bits/spike"], rows, _BITS)])
@@ -111,9 +113,8 @@ def _generation(found: Generation) -> Section:
     figures = [Figure("raster", _svg(drawn), "The same test windows; one row a unit.", wide=True)]
     sides = {"recorded": found.recorded, "generated": found.generated}
     for key, label in (("cv", "CV of intervals"), ("correlations", "correlation of counts")):
-        lines = distribution_lines(
-            {name: getattr(side, key) for name, side in sides.items()}, x=label, bins=30
-        )
+        values = {name: getattr(side, key) for name, side in sides.items()}
+        lines = distribution_lines(values, x=label, bins=_bins(values["recorded"]))
         figures.append(Figure(key, _svg(lines), f"Distribution of the {label}."))
     spaces = {name: side.intervals for name, side in sides.items()}
     lines = distribution_lines(
@@ -159,6 +160,11 @@ def _latents(found: Latents) -> Section:
     shares = ", ".join(f"{share:.0%}" for share in found.explained)
     told = f"Principal components of the pooled features of test windows; shares of variance: {shares}."
     return Section("Latents", figures=[Figure("latents", _svg(drawn), told)])
+
+
+def _bins(values: Any) -> int:
+    """As many bins as the number of values can fill."""
+    return int(np.clip(1.5 * np.sqrt(np.isfinite(values).sum()), 4, 40))
 
 
 def _svg(ax: Any) -> str:

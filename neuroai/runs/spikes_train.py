@@ -201,6 +201,25 @@ def finetune(
     return job.run(lambda staged: _train(job, tuned, tune, share, staged), out, content)
 
 
+def demo_spikes(
+    *, out: str | os.PathLike[str] | None = None, seed: int = 0, progress: "Progress | None" = None
+) -> directory.Run:
+    """Train on 20 simulated place cells over a minute: generated spikes, decoded position, beside a GLM."""
+    from neuroai_datasets.simulators import simulate_spikes
+
+    recording = simulate_spikes(20, 60.0, seed=seed)
+    target = Path(out) if out is not None else Path("runs") / "demo-spikes"
+    return train(
+        recording,
+        behaviour=["position"],
+        epochs=30,
+        learning_rate=3e-3,
+        seed=seed,
+        out=target,
+        progress=progress,
+    )
+
+
 def _train(job: Job, model: "Neuroformer", fit: Callable[..., Any], share: float, staged: Path) -> Outcome:
     from neuroai.neuroformer.training import Recipe
     from neuroai.report.spikes_content import Findings, Learning

@@ -1,0 +1,217 @@
+"""The spike commands, from a recording to a report; bad recordings through the commands."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from neuroai.cli import main
+from neuroai.cli.app import app
+from neuroai.errors import ConfigError, DataError
+from neuroai.neuroformer import Neuroformer
+from neuroai.runs.spikes import connectivity, decode, evaluate, generate
+from neuroai.runs.spikes_train import finetune, train
+from neuroai_datasets import Recording
+from neuroai_datasets.simulators import simulate_hub, simulate_spikes
+
+QUICK = {"epochs": 2, "width": 16, "learning_rate": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def place() -> Recording:
+    return simulate_spikes(6, 30.0, seed=1)
+
+
+@pytest.fixture(scope="module")
+def trained(place: Recording, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("spikes") / "train"
+    return train(place, behaviour=["position"], out=out, **QUICK).path  # type: ignore[arg-type]
+
+
+def test_training_leaves_a_model_and_a_report(place: Recording, trained: Path) -> None:
+    summary = json.loads((trained / "result.json").read_text())
+    assert summary["n_units"] == 6
+    assert summary["n_train"] > 3 * summary["n_test"]
+    assert set(summary["bits_per_spike"]) == {
+        "Neuroformer",
+        "Neuroformer, exact events",
+        "GLM, own history",
+    }
+    assert set(summary["behaviour"]["position"]) == {"r", "r2", "rmse"}
+    model = Neuroformer.from_pretrained(trained / "model")
+    assert model.config.sessions == {"simulated place cells": 6}
+    page = (trained / "report.html").read_text()
+    for heading in ("Likelihood", "Learning", "Behaviour", "Generated spikes", "Latents"):
+        assert heading in page
+    assert {"raster", "learning", "decoded-0"} <= {path.stem for path in (trained / "figures").iterdir()}
+
+
+def test_the_same_options_give_the_same_run(place: Recording, trained: Path, tmp_path: Path) -> None:
+    again = train(place, behaviour=["position"], out=tmp_path / "again", **QUICK)  # type: ignore[arg-type]
+    first = json.loads((trained / "result.json").read_text())
+    for key in ("bits_per_spike", "behaviour", "generated"):
+        assert again.summary[key] == first[key]
+    with pytest.raises(ConfigError, match="another configuration"):
+        train(place, out=trained, **QUICK)  # type: ignore[arg-type]
+
+
+def test_a_model_is_evaluated_on_the_windows_it_was_held_out_from(
+    place: Recording, trained: Path, tmp_path: Path
+) -> None:
+    found = evaluate(place, model=trained, out=tmp_path / "evaluate", n_samples=4)
+    first = json.loads((trained / "result.json").read_text())
+    assert found.summary["bits_per_spike"] == pytest.approx(first["bits_per_spike"], abs=1e-6)
+    assert found.summary["n_test"] == first["n_test"]
+    decoded = decode(place, model=trained, out=tmp_path / "decode")
+    assert decoded.summary["behaviour"] == found.summary["behaviour"]
+
+
+def test_generated_spikes_are_a_recording(place: Recording, trained: Path, tmp_path: Path) -> None:
+    run = generate(place, model=trained, closed_loop=True, out=tmp_path / "generate")
+    made = Recording.open(run.path / "generated.h5")
+    assert made.spikes is not None
+    assert made.spikes.n_units == 6
+    assert made.spikes.n_spikes == run.summary["sets"]["spikes_generated"]
+
+
+def test_finetuning_adds_heads_to_a_model_without(place: Recording, tmp_path: Path) -> None:
+    bare = train(place, baselines=False, out=tmp_path / "bare", **QUICK)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="decodes no behaviour"):
+        decode(place, model=bare.path, out=tmp_path / "none")
+    few = finetune(place, model=bare.path, behaviour=["position"], share=0.1, epochs=3, out=tmp_path / "few")
+    assert few.summary["n_train"] == pytest.approx(0.1 * bare.summary["n_train"], abs=1)
+    assert [m.name for m in Neuroformer.from_pretrained(few.path / "model").config.targets] == ["position"]
+    other = finetune(
+        _renamed(simulate_spikes(4, 20.0, seed=2), "b"),
+        model=bare.path,
+        behaviour=["position"],
+        epochs=1,
+        out=tmp_path / "other",
+    )
+    sessions = Neuroformer.from_pretrained(other.path / "model").config.sessions
+    assert sessions == {"simulated place cells": 6, "b": 4}
+    with pytest.raises(ConfigError, match="share"):
+        finetune(place, model=bare.path, behaviour=["position"], share=0.0)
+    with pytest.raises(ConfigError, match="6 units; this recording has 5"):
+        evaluate(simulate_spikes(5, 20.0), model=bare.path, out=tmp_path / "wrong")
+
+
+def _renamed(recording: Recording, name: str) -> Recording:
+    tree = recording.tree.copy()
+    tree.attrs["name"] = name
+    return Recording(tree)
+
+
+def test_connectivity_is_judged_by_planted_edges(tmp_path: Path) -> None:
+    hub = simulate_hub(4000, n_units=12, n_hubs=2)
+    model = train(hub, baselines=False, out=tmp_path / "model", **QUICK)  # type: ignore[arg-type]
+    run = connectivity(hub, model=model.path, n_probed=2, out=tmp_path / "edges")
+    scores = run.summary["edges"]
+    assert set(scores) >= {"attention", "response to an added spike", "lagged covariance", "coupled GLM"}
+    assert scores["lagged covariance"]["auroc"] > 0.99
+    assert scores["coupled GLM"]["auroc"] > 0.99
+    assert scores["zero-lag Pearson"]["auroc"] < 0.7
+    without = connectivity(
+        simulate_spikes(4, 20.0, seed=3),
+        model=train(simulate_spikes(4, 20.0, seed=3), baselines=False, out=tmp_path / "m", **QUICK).path,  # type: ignore[arg-type]
+        baselines=False,
+        n_probed=1,
+        out=tmp_path / "free",
+    )
+    assert "edges" not in without.summary
+
+
+def test_trials_of_counts_have_psths(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rate = 0.05 + 0.4 * np.exp(-((np.arange(40) - 15) ** 2) / 30)
+    counts = rng.poisson(rate[None, :, None] * [1.0, 0.5, 0.1], (30, 40, 3)).reshape(-1, 3)
+    recording = Recording.from_arrays(counts, name="trials", period=0.01, runs=np.repeat(np.arange(30), 40))
+    run = train(recording, past=0.1, out=tmp_path / "run", **QUICK)  # type: ignore[arg-type]
+    assert (run.path / "figures" / "psth.svg").is_file()
+
+
+def test_the_command_prints_numbers_and_notes(trained: Path, place: Recording, tmp_path: Path) -> None:
+    file = place.save(tmp_path / "place.h5")
+    words = [
+        "spikes",
+        "decode",
+        str(file),
+        "--model",
+        str(trained),
+        "--out",
+        str(tmp_path / "run"),
+        "--quiet",
+    ]
+    result = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout.splitlines()[-1])["behaviour"]["position"]["r"]
+    shown = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert "r of position" in shown.stdout
+    assert shown.stdout.splitlines()[-1].endswith("report.html")
+
+
+def broken(times: list[np.ndarray], **options: object) -> Recording:
+    return Recording.from_spikes(times, name="broken", **options)  # type: ignore[arg-type]
+
+
+def regular(n: int = 400, every: float = 0.05) -> np.ndarray:
+    return np.sort(np.random.default_rng(0).random(n)) * n * every
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda t: t[::-1], "descend"),
+        (lambda t: np.concatenate([[-1.0], t]), "negative"),
+        (lambda t: np.sort(np.concatenate([t, t[:3]])), "duplicated"),
+        (lambda t: np.rint(t * 1000), "do not look like seconds"),
+        (lambda t: t * 1000, "do not look like seconds"),
+        (lambda t: np.concatenate([t, [np.nan]]), "NaN"),
+    ],
+)
+def test_spike_times_that_cannot_be_right_are_refused(spoil, told: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(DataError, match=told):
+        broken([spoil(regular(every=1.0)), spoil(regular(every=1.1))])
+
+
+def test_unsorted_times_can_be_repaired_and_the_report_says_so(tmp_path: Path) -> None:
+    times = regular()
+    times[10], times[11] = times[11], times[10]
+    repaired = broken([times, regular(300)], repair="sort")
+    run = train(repaired, baselines=False, out=tmp_path / "run", **QUICK)  # type: ignore[arg-type]
+    assert any("sort" in repair for repair in run.summary["repairs"])
+
+
+def test_silent_units_and_short_behaviour_are_counted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    trains = [regular(), np.empty(0), regular(300)]
+    clock = np.arange(0, 12.0, 0.02)
+    recording = Recording.from_spikes(
+        trains,
+        name="short",
+        interval=(0.0, 20.0),
+        behaviour={"speed": (clock, rng.standard_normal(len(clock)))},
+    )
+    run = train(recording, behaviour=["speed"], split="random", out=tmp_path / "run", **QUICK)  # type: ignore[arg-type]
+    notes = " ".join(run.summary["notes"])
+    assert "1 of 3 units have no spikes" in notes
+    assert "speed (target) has no value in 160 windows" in notes
+    assert "1 of 3 units have no spikes" in (run.path / "report.html").read_text()
+
+
+def test_commands_tell_what_is_wrong_in_one_line(
+    place: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(place.save(tmp_path / "place.h5"))
+    assert main(["spikes", "train", file, "--behaviour", "speed", "--quiet"]) == 2
+    assert "there is: position" in capsys.readouterr().err
+    assert main(["spikes", "train", file, "--split", "shuffled", "--quiet"]) == 2
+    assert "blocked, random" in capsys.readouterr().err
+    assert main(["spikes", "decode", file, "--model", str(tmp_path / "none"), "--quiet"]) == 3
+    assert "none" in capsys.readouterr().err
+    trials = Recording.from_arrays(np.ones((5, 2)) + np.eye(5, 2), name="trials")
+    other = str(trials.save(tmp_path / "trials.h5"))
+    assert main(["spikes", "train", other, "--quiet"]) == 3
+    assert "neither spike trains nor a series of counts" in capsys.readouterr().err
