@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from neuroai.neuroformer.batch import Batch as Batch
     from neuroai.neuroformer.config import Modality as Modality
     from neuroai.neuroformer.config import NeuroformerConfig as NeuroformerConfig
-    from neuroai.neuroformer.connectivity import connectivity as connectivity
     from neuroai.neuroformer.generation import Generated as Generated
+    from neuroai.neuroformer.influence import connectivity as connectivity
     from neuroai.neuroformer.likelihood import event_log_likelihood as event_log_likelihood
     from neuroai.neuroformer.likelihood import rates as rates
     from neuroai.neuroformer.model import Neuroformer as Neuroformer
@@ -31,7 +31,7 @@ _WHERE = {
     "NeuroformerConfig": "config",
     "Video": "alignment",
     "Windows": "windows",
-    "connectivity": "connectivity",
+    "connectivity": "influence",
     "event_log_likelihood": "likelihood",
     "finetune": "training",
     "fit": "training",

@@ -1,0 +1,326 @@
+"""Speed of the Neuroformer beside the published formulation re-created, one machine, one run.
+
+    python benchmarks/neuroformer_speed.py                  # CPU: cases A to D of the published baseline
+    python benchmarks/neuroformer_speed.py --device cuda    # GPU: large batches, share of the peak
+
+Published: `NeuroformerConfig.compatibility` (padded windows, padding attended, stored maps with dropout on
+them; generation one window at a time, the whole model anew for every spike). Packed: the same stacks and
+widths and the same softmax readout, without padding, with fused attention, and with cached, batched
+generation. Default readout: the same with intensities. Synthetic independent Poisson spikes, untrained
+weights. No time is printed before the checks have passed: parameter counts, packed against single windows,
+cached against uncached.
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuroai.datasets import ArrayStimulus, Recording
+from neuroai.neuroformer import Neuroformer, NeuroformerConfig, Video
+from neuroai.neuroformer.batch import Batch
+from neuroai.neuroformer.cache import Decoder
+from neuroai.neuroformer.generation import generate
+from neuroai.neuroformer.training import Recipe, _optimizer
+
+CASES = {"A": (386, 1.0, False), "B": (2023, 0.5, True)}
+
+
+def poisson(n_units: int, rate: float, seconds: float, seed: int = 25) -> Recording:
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(rate * 0.01, (round(seconds / 0.01), n_units))
+    return Recording.from_arrays(counts, name="poisson", period=0.01)
+
+
+def frames(seconds: float) -> dict[str, Video]:
+    n = round(seconds * 20)
+    pictures = np.random.default_rng(0).integers(0, 255, (n, 30, 100), dtype=np.uint8)
+    return {"video": Video(ArrayStimulus(pictures), np.arange(n) / 20)}
+
+
+def configs(n_units: int, video: bool) -> dict[str, NeuroformerConfig]:
+    published = NeuroformerConfig.compatibility(n_units, video)
+    packed = replace(published, padded=False, max_spikes=None, max_past_spikes=None)
+    return {"published": published, "packed": packed, "default readout": replace(packed, readout="intensity")}
+
+
+def check(device: str) -> None:
+    """Gate: what is timed is right."""
+    assert Neuroformer(configs(386, False)["published"]).n_parameters == 14_698_240
+    assert Neuroformer(configs(2023, True)["published"]).n_parameters == 25_105_152
+    for name, config in configs(386, False).items():
+        small = replace(config, width=64, heads=4, encoder_layers=2, past_layers=2, output_layers=2)
+        model = Neuroformer(small).to(device).eval()
+        windows = model.windows(poisson(386, 1.0, 4.0))
+        model.set_rates("session", windows.rates())
+        batch = windows[np.arange(2, 10)].to(device)
+        with torch.no_grad():
+            features = model.encode(batch)
+            layout = batch.current.layout
+            grid = layout.pad(features.tokens)
+            for i in range(8):
+                alone = model.encode(windows[[2 + i]].to(device)).tokens
+                torch.testing.assert_close(grid[i, : len(alone)], alone, rtol=0, atol=2e-5)
+            decoder = Decoder(model, "session", features.sources, torch.arange(8, device=device))
+            unit, bins = layout.pad(batch.current.unit), layout.pad(batch.current.bin)
+            for i in range(int(layout.lengths().min())):
+                made = decoder.step(unit[:, i], bins[:, i])
+                torch.testing.assert_close(made, grid[:, i], rtol=0, atol=2e-5)
+        if device == "cuda" and name != "published":
+            with torch.no_grad(), torch.autocast("cuda", torch.bfloat16):
+                half = model.encode(batch).tokens.float()
+            error = (half - features.tokens).norm() / features.tokens.norm()
+            assert error < 2e-2, f"{name}: variable-length attention in bf16 is off by {error:.3g}"
+    print("checks passed: parameters, packed = single, cached = uncached")
+
+
+def timed(step: Callable[[], Any], repeats: int, device: str) -> tuple[float, float]:
+    """Median wall and processor seconds after one warm-up."""
+    step()
+    wall, cpu = [], []
+    for _ in range(repeats):
+        wait(device)
+        began, used = time.perf_counter(), time.process_time()
+        step()
+        wait(device)
+        wall.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - used)
+    return float(np.median(wall)), float(np.median(cpu))
+
+
+def wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def operations(config: NeuroformerConfig, batch: Batch) -> float:
+    """Multiplications and additions of one training step, matrix products alone."""
+    e, n, b = config.width, sum(config.sessions.values()), config.window_bins
+    now, past = batch.current.layout, batch.past.layout
+    lengths, sources = now.lengths().double(), past.lengths().double()
+    tokens, others = float(lengths.sum()), float(sources.sum())
+    own = config.encoder_layers + config.output_layers
+    forward = own * (24 * e * e * tokens + 2 * e * float((lengths**2).sum()))
+    forward += config.past_layers * (20 * e * e * tokens + 4 * e * e * others)
+    forward += config.past_layers * 4 * e * float((lengths * sources).sum())
+    head = 2 * e * (n + b) + (2 * e * e if config.readout == "intensity" else 0)
+    return 3 * (forward + head * tokens)
+
+
+def training(
+    config: NeuroformerConfig,
+    batch_size: int,
+    repeats: int,
+    device: str,
+    *,
+    bf16: bool = False,
+    compiled: bool = False,
+) -> dict[str, float]:
+    n_units = next(iter(config.sessions.values()))
+    rate = 1.0 if n_units == 386 else 0.5
+    seconds = max(20.0, (batch_size + 12) * 0.05 * 1.2)
+    video = bool(config.inputs)
+    model = Neuroformer(config).to(device).train()
+    windows = model.windows(poisson(n_units, rate, seconds), **({"video": frames(seconds)} if video else {}))
+    model.set_rates("session", windows.rates())
+    optimizer = _optimizer(model, Recipe(learning_rate=1e-4, weight_decay=1.0))
+    rng = np.random.default_rng(0)
+    call = torch.compile(model, dynamic=True) if compiled else model
+    fixed = (
+        windows[rng.choice(len(windows), batch_size, replace=False)].to(device) if device == "cuda" else None
+    )
+
+    def step() -> None:
+        batch = fixed if fixed is not None else windows[rng.choice(len(windows), batch_size, replace=False)]
+        with torch.autocast("cuda", torch.bfloat16) if bf16 else nullcontext():
+            loss = call(batch)["loss"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    wall, cpu = timed(step, repeats, device)
+    out = {"batch": batch_size, "wall_s": wall, "cpu_s": cpu, "windows_per_s": batch_size / wall}
+    if fixed is not None and not config.padded:
+        out["tokens_per_s"] = float(fixed.current.layout.lengths().sum()) / wall
+        out["tflops"] = operations(config, fixed) / wall / 1e12
+        out["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    return out
+
+
+@torch.inference_mode()
+def generation_published(config: NeuroformerConfig, n_windows: int, video: bool) -> dict[str, float]:
+    """One window at a time; for each spike the whole model over the whole padded window."""
+    n_units = next(iter(config.sessions.values()))
+    model = Neuroformer(config).eval()
+    windows = model.windows(
+        poisson(n_units, 1.0 if not video else 0.5, 5.0), **({"video": frames(5.0)} if video else {})
+    )
+    generator, spikes, forwards = torch.Generator().manual_seed(0), 0, 0
+    began, used = time.perf_counter(), time.process_time()
+    for number in range(n_windows):
+        batch = windows[[10 + number]]
+        unit, bins = batch.current.unit.clone(), batch.current.bin.clone()
+        unit[1:], bins[1:] = n_units + 2, config.n_symbols + 2
+        for i in range(len(unit) - 1):
+            stream = replace(batch.current, unit=unit, bin=bins)
+            h = model.encode(replace(batch, current=stream)).tokens[i : i + 1]
+            forwards += 1
+            next_unit, next_bin = published_draw(model, h, generator)
+            if next_unit >= n_units:
+                break
+            unit[i + 1], bins[i + 1] = next_unit, next_bin
+            spikes += 1
+    wall, cpu = time.perf_counter() - began, time.process_time() - used
+    return {"windows": n_windows, "spikes": spikes, "forwards": forwards, "wall_s": wall, "cpu_s": cpu,
+            "spikes_per_s": spikes / wall, "spikes_per_cpu_s": spikes / cpu}  # fmt: skip
+
+
+def published_draw(model: Neuroformer, h: Tensor, generator: torch.Generator) -> tuple[int, int]:
+    from neuroai.neuroformer.sampling import keep_likely
+
+    unit, bins = model.readout.log_parts(h, "session")
+    drawn = [
+        int(torch.multinomial(keep_likely(x, None, 0.95).softmax(1), 1, generator=generator))
+        for x in (unit, bins)
+    ]
+    return drawn[0], drawn[1]
+
+
+def generation(
+    config: NeuroformerConfig,
+    n_windows: int,
+    n_samples: int,
+    device: str,
+    *,
+    bf16: bool = False,
+    **options: Any,
+) -> dict[str, float]:
+    n_units = next(iter(config.sessions.values()))
+    video, seconds = bool(config.inputs), n_windows * 0.05 + 2
+    model = Neuroformer(config).to(device).eval()
+    if bf16:
+        model = model.bfloat16()
+    recording = poisson(n_units, 0.5 if video else 1.0, seconds)
+    windows = model.windows(recording, **({"video": frames(seconds)} if video else {}))
+    model.set_rates("session", windows.rates())
+    chosen = windows.select(np.arange(10, 10 + n_windows))
+    generate(model, chosen.select(np.arange(min(32, n_windows))), seed=1, **options)
+    wait(device)
+    began, used = time.perf_counter(), time.process_time()
+    made = generate(model, chosen, n_samples=n_samples, seed=0, batch_size=n_windows, **options)
+    wait(device)
+    wall, cpu = time.perf_counter() - began, time.process_time() - used
+    n = len(made.unit)
+    return {"windows": n_windows, "samples": n_samples, "spikes": n, "steps": made.steps, "cut": made.n_cut,
+            "wall_s": wall, "cpu_s": cpu, "spikes_per_s": n / wall, "spikes_per_cpu_s": n / cpu}  # fmt: skip
+
+
+def on_cpu(repeats: int) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for case, (n_units, _, video) in CASES.items():
+        for name, config in configs(n_units, video).items():
+            rows[f"{case} train {name}"] = training(config, 8, repeats, "cpu")
+            show(f"{case} train {name}", rows[f"{case} train {name}"])
+    for case, key, n in (("C", "A", 3), ("D", "B", 1)):
+        n_units, _, video = CASES[key]
+        variants = configs(n_units, video)
+        rows[f"{case} generate published"] = generation_published(variants["published"], n, video)
+        published = {"top_p": 0.95, "ordered": False, "limit": 98}
+        rows[f"{case} generate packed"] = generation(variants["packed"], 32, 1, "cpu", **published)
+        rows[f"{case} generate default readout"] = generation(variants["default readout"], 32, 1, "cpu")
+        for name in ("published", "packed", "default readout"):
+            show(f"{case} generate {name}", rows[f"{case} generate {name}"])
+    for case, form in (("A", "train"), ("B", "train"), ("C", "generate"), ("D", "generate")):
+        for name in ("packed", "default readout"):
+            ours, theirs = rows[f"{case} {form} {name}"], rows[f"{case} {form} published"]
+            per = "windows_per_s" if form == "train" else "spikes_per_s"
+            processor = theirs["cpu_s"] / ours["cpu_s"]
+            if form == "generate":
+                processor = ours["spikes_per_cpu_s"] / theirs["spikes_per_cpu_s"]
+            rows[f"{case} ratio {name}"] = {"wall": ours[per] / theirs[per], "cpu": processor}
+            show(f"{case} ratio {name}", rows[f"{case} ratio {name}"])
+    return rows
+
+
+def on_gpu(repeats: int, compiled: bool) -> dict[str, Any]:
+    rows: dict[str, Any] = {"peak_tflops": peak()}
+    variants = configs(386, False)
+    runs = [
+        ("published 160", variants["published"], 160, False),
+        ("packed 160", variants["packed"], 160, True),
+    ]
+    runs += [(f"default readout {n}", variants["default readout"], n, True) for n in (160, 1024, 4096)]
+    wide = replace(variants["default readout"], width=1024, heads=8)
+    runs += [("default readout width 1024, 1024", wide, 1024, True)]
+    for name, config, batch, bf16 in runs:
+        torch.cuda.reset_peak_memory_stats()
+        rows[f"train {name}"] = training(config, batch, repeats, "cuda", bf16=bf16)
+        show(f"train {name}", rows[f"train {name}"])
+    if compiled:
+        for name, config, batch, bf16 in runs[-2:]:
+            rows[f"train compiled {name}"] = training(
+                config, batch, repeats, "cuda", bf16=bf16, compiled=True
+            )
+            show(f"train compiled {name}", rows[f"train compiled {name}"])
+    for n_windows, n_samples in ((1024, 1), (2048, 4)):
+        for name in ("packed", "default readout"):
+            key = f"generate {name} {n_windows} x {n_samples}"
+            rows[key] = generation(variants[name], n_windows, n_samples, "cuda", bf16=True, limit=256)
+            show(key, rows[key])
+    for name, row in rows.items():
+        if isinstance(row, dict) and "tflops" in row:
+            row["share_of_peak"] = row["tflops"] / rows["peak_tflops"]
+            print(f"{name}: {row['tflops']:.1f} TFLOP/s, {row['share_of_peak']:.1%} of the measured peak")
+    return rows
+
+
+def peak() -> float:
+    """Rate of a large bf16 product on random data, TFLOP/s."""
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    wall, _ = timed(lambda: a @ b, 10, "cuda")
+    return 2 * 8192**3 / wall / 1e12
+
+
+def show(name: str, row: dict[str, float]) -> None:
+    print(f"{name}: " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--repeats", type=int, default=8)
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    check(options.device)
+    rows = on_gpu(options.repeats, options.compiled) if options.device == "cuda" else on_cpu(options.repeats)
+    name = (
+        torch.cuda.get_device_name()
+        if options.device == "cuda"
+        else platform.processor() or platform.machine()
+    )
+    content = {
+        "script": "benchmarks/neuroformer_speed.py",
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "results": rows,
+    }
+    if options.out:
+        options.out.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
