@@ -80,6 +80,7 @@ class CpuEngine:
         self.ring = torch.from_numpy(np.zeros(shape, dtype))
         self._room = max(2 * layout.n_neurons, _FEWEST_RECORDED)
         self._record: Any = np.empty((2, self._room), np.int32)
+        self._arguments = self._views()
         nothing = np.empty(0, np.int32)
         self._run(0, 0, nothing, nothing)  # compiles, or loads what was compiled before
 
@@ -111,28 +112,27 @@ class CpuEngine:
         self, first: int, last: int, steps: NDArray[np.int32], sources: NDArray[np.int32]
     ) -> tuple[int, int]:
         from neuroai.simulation.cpu_loop import advance
+
+        current = np.empty(0, np.float32) if self.current is None else self.current.numpy()
+        before, after = self._arguments
+        return advance(*before, current, *after, first, last, steps, sources, *self._record)
+
+    def _views(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """What the loop takes before and after the current, views made once: state moves in place."""
         from neuroai_kernels.neuron_update.cpu import key_words
 
-        table, rows = self.layout.populations, self.rows
-        coefficients, thresholds = table.coefficients.numpy(), table.thresholds.numpy()
-        current = np.empty(0, np.float32) if self.current is None else self.current.numpy()
-        return advance(
-            (table.bounds.numpy(), table.kinds.numpy(), table.channels.numpy(), coefficients, thresholds),
-            (rows.indptr.numpy(), rows.targets.numpy(), rows.weights.numpy(), rows.delays.numpy()),
+        p, rows = self.layout.populations, self.rows
+        table = (p.bounds, p.kinds, p.channels, p.coefficients, p.thresholds)
+        synapses = (rows.indptr, rows.targets, rows.weights, rows.delays)
+        state = (self.variables, self.free_at, self.ring)
+        before = (
+            tuple(part.numpy() for part in table),
+            tuple(part.numpy() for part in synapses),
             self.learning.arrays(),
-            self.variables.numpy(),
-            self.free_at.numpy(),
-            self.ring.numpy(),
+            *(part.numpy() for part in state),
             self.quantum,
-            current,
-            key_words(self.layout.seed),
-            first,
-            last,
-            steps,
-            sources,
-            self._record[0],
-            self._record[1],
         )
+        return before, (key_words(self.layout.seed),)
 
     def state(self) -> dict[str, Tensor]:
         """Copies of variables, free_at and ring, and of all that plasticity keeps."""
