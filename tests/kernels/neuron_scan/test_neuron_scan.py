@@ -31,7 +31,7 @@ def loss_and_gradients(x, v0, b0, **options):
     """Results, and gradients of a loss that weighs everything that comes out."""
     inputs = [t.clone().requires_grad_() for t in (x, v0, b0)]
     found = neuron_scan(*inputs, **options)
-    weigh = [currents(*part.shape, dtype=torch.float64, seed=9) for part in found]
+    weigh = [currents(*part.shape, seed=9).to(part.device) for part in found]
     loss = sum((part.double() * w).sum() for part, w in zip(found, weigh, strict=True))
     gradients = torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True)
     return found, gradients
@@ -240,3 +240,26 @@ def test_input_is_checked():
             neuron_scan(x, decay=0.5)
     with pytest.raises(ValueError, match="sharpness"):
         Surrogate("arctan", 0.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("adaptation", [None, ADAPTS], ids=["lif", "alif"])
+@pytest.mark.parametrize("keep", [None, torch.float32])
+@pytest.mark.parametrize("name", SURROGATES)
+def test_forms_on_a_gpu(reset, adaptation, keep, name):
+    if keep is not None and adaptation is not None:
+        pytest.skip("potentials are kept without adaptation only")
+    x, v0, b0 = currents(77, 3, 131), currents(3, 131, seed=1), currents(3, 131, seed=2).abs()
+    options = {"decay": 0.8, "v_reset": -0.3, "reset": reset, "adaptation": adaptation, "surrogate": name}
+    on_gpu = [t.float().cuda() for t in (x, v0, b0)]
+    found, gradients = loss_and_gradients(*on_gpu, keep=keep, **options)
+    expected, exact = loss_and_gradients(x, v0, b0, implementation="reference", **options)
+    # Single precision: a potential within rounding of threshold may go the other way.
+    same = (found.spikes.cpu() == expected.spikes).all(0)
+    assert same.double().mean() > 0.99
+    torch.testing.assert_close(found.v.cpu().double()[same], expected.v[same], rtol=1e-4, atol=1e-4)
+    for a, b in zip(gradients[1:], exact[1:], strict=True):
+        torch.testing.assert_close(a.cpu().double()[same], b[same], rtol=1e-3, atol=1e-3)
+    close = torch.isclose(gradients[0].cpu().double(), exact[0], rtol=1e-3, atol=1e-3)[:, same]
+    assert close.double().mean() > (0.999 if name == "rectangular" else 0.9999)

@@ -135,3 +135,25 @@ def test_refusals(change, message):
 def test_rules_are_checked(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         StdpRule(1.0, 1.0, **change)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("rule", [ADDITIVE, POWER, BENT], ids=["additive", "power", "bent"])
+def test_form_on_a_gpu_and_in_a_graph(rule):
+    weights, synapses, traces, rng = network(300, 500, 0.3, 4, torch.float64)
+    there = SynapseIndex(synapses.indptr.cuda(), synapses.indices.cuda(), 500)
+    found, on_gpu = weights.cuda(), StdpTraces.silent(300, 500, PERIOD, device="cuda")
+    pre, post = (torch.zeros(n, dtype=torch.bool, device="cuda") for n in (300, 500))
+    now = torch.zeros(1, dtype=torch.int64, device="cuda")
+    stdp_step(found, there, on_gpu, pre, post, now, rule)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        stdp_step(found, there, on_gpu, pre, post, now, rule)
+    for step in range(1, 100, 3):
+        masks = [torch.from_numpy(rng.random(n) < 0.1) for n in (300, 500)]
+        pre.copy_(masks[0])
+        post.copy_(masks[1])
+        now.fill_(step)
+        graph.replay()
+        stdp_step(weights, synapses, traces, *masks, step, rule, implementation="reference")
+    torch.testing.assert_close(found.cpu(), weights, rtol=1e-9, atol=1e-12)
