@@ -4,6 +4,7 @@ The forms of Brette et al. (2007) (``"nest"``) and of Brian's examples (``"brian
 rule, start and inhibitory weight, and so in rate: compare within a form only.
 """
 
+from dataclasses import replace
 from typing import Literal, get_args
 
 from neuroai.errors import ConfigError
@@ -28,7 +29,9 @@ _RESISTANCE = 20.0 / 200.0  # tau_m / C in mV a pA
 # Excitatory and inhibitory: pA (inhibition negative) and nS.
 _CUBA_WEIGHTS = {"nest": (16.2, -139.5), "brian": (1.62 / _RESISTANCE, -9.0 / _RESISTANCE)}
 _COBA_WEIGHTS = (6.0, 67.0)
-_DELAY = 1e-4
+_STEP = _DELAY = 1e-4
+# Brian's neurons integrate again 5 ms after the step of their spike, NEST's one step later.
+_REFRACTORY = 5e-3
 _KICKED = 50
 
 
@@ -68,6 +71,8 @@ def vogels_abbott(kind: Kind = "cuba", form: Form = "brian", *, seed: int = 0) -
     if kind not in get_args(Kind) or form not in get_args(Form):
         raise ConfigError(f"kind={kind!r}, form={form!r}: expected {get_args(Kind)} and {get_args(Form)}")
     neuron = _CUBA if kind == "cuba" else COBA(tau_excitatory=_TAU[0], tau_inhibitory=_TAU[1])
+    if form == "brian":
+        neuron = replace(neuron, refractory=_REFRACTORY - _STEP)
     weights = _CUBA_WEIGHTS[form] if kind == "cuba" else _COBA_WEIGHTS
     populations = [
         Population(name, size, neuron, initial=_start(kind, form)) for name, size in _SIZES.items()
@@ -88,7 +93,9 @@ def vogels_abbott(kind: Kind = "cuba", form: Form = "brian", *, seed: int = 0) -
     if form == "nest":
         sources = [PoissonSource("kick", _KICKED, 300.0, 1e-3, 51e-3)]
         projections.append(Projection("kick", "E", OneToOne(), weights[0], _DELAY))
-    return Network(populations, projections, sources, dt=1e-4, seed=seed, name=f"vogels-abbott-{kind}-{form}")
+    return Network(
+        populations, projections, sources, dt=_STEP, seed=seed, name=f"vogels-abbott-{kind}-{form}"
+    )
 
 
 def _start(kind: Kind, form: Form) -> dict[str, Normal | Uniform]:
