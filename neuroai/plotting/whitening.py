@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from neuroai.plotting.style import (
@@ -12,13 +13,23 @@ from neuroai.plotting.style import (
     MUTED,
     PALETTE,
     bare,
+    colour_bar,
     describe,
     grid,
     legend,
     new_axes,
+    new_figure,
 )
 
-__all__ = ["basis_images", "correlation_by_distance", "covariance_ellipses", "error_curves", "gain_traces"]
+__all__ = [
+    "basis_images",
+    "correlation_by_distance",
+    "correlation_maps",
+    "covariance_ellipses",
+    "error_curves",
+    "gain_traces",
+    "image_pairs",
+]
 
 
 def covariance_ellipses(
@@ -174,6 +185,56 @@ def correlation_by_distance(
     grid(ax)
     legend(ax)
     return describe(ax, title=title, x="distance (pixels)", y="correlation")
+
+
+def correlation_maps(matrices: Mapping[str, ArrayLike]) -> Figure:
+    """Draw correlation matrices side by side on one colour scale, without their diagonals.
+
+    Parameters
+    ----------
+    matrices : mapping of name to array (n, n)
+
+    Examples
+    --------
+    >>> len(correlation_maps({"before": [[1, 0.5], [0.5, 1]], "after": [[1, 0], [0, 1]]}).axes)
+    3
+    """
+    figure = new_figure(3.6 * len(matrices) + 0.8, 3.4)
+    drawn = [np.array(matrix, dtype=float) for matrix in matrices.values()]
+    for matrix in drawn:
+        np.fill_diagonal(matrix, np.nan)
+    reach = max([1e-3, *(float(np.nanmax(np.abs(one))) for one in drawn if len(one) > 1)])
+    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for axes, name, matrix in zip(panels, matrices, drawn, strict=True):
+        image = axes.imshow(matrix, cmap=DIVERGING, vmin=-reach, vmax=reach, interpolation="nearest")
+        describe(bare(axes), title=name)
+    colour_bar(panels[-1], image, "correlation")
+    return figure
+
+
+def image_pairs(rows: Mapping[str, ArrayLike]) -> Figure:
+    """Draw rows of small grey images, each image on its own scale.
+
+    Parameters
+    ----------
+    rows : mapping of name to array (k, height, width)
+        One row each.
+
+    Examples
+    --------
+    >>> len(image_pairs({"input": np.eye(4)[None], "response": np.eye(4)[None]}).axes)
+    2
+    """
+    stacks = {name: np.asarray(images, dtype=float) for name, images in rows.items()}
+    count = max(len(images) for images in stacks.values())
+    figure = new_figure(1.3 * count + 0.6, 1.4 * len(stacks) + 0.2)
+    panels = figure.subplots(len(stacks), count, squeeze=False)
+    for line, (name, images) in zip(panels, stacks.items(), strict=True):
+        for axes, image in zip(line, images, strict=False):
+            axes.imshow(image, cmap="gray", interpolation="nearest")
+            bare(axes)
+        describe(line[0], y=name)
+    return figure
 
 
 def basis_images(

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from neuroai.report.page import Page
+    from neuroai.report.whitening import Stream, WhiteningContent
     from neuroai.runs.console import Progress
     from neuroai_datasets import Recording
 
     Array = NDArray[np.float64]
 
 METHODS = ("gain", "gain-nonnegative", "local", "multi", "zca", "pca", "zca-cor", "pca-cor", "iterative")
+#: More targets than this are not followed sample by sample for a figure: a sample costs their cube.
+_STREAMED_TARGETS = 100
 _TOLD = (
     "Responses of {n} targets over {m} samples were whitened by the method '{method}'. It was fitted to one "
     "half of the samples ({split}) and measured on the other, both ways round; the measures are averages. "
@@ -132,19 +134,21 @@ def demo_whitening(
 
 
 def _whitened(recording: "Recording", config: dict[str, Any], report: "Progress") -> Outcome:
+    from neuroai.report.whitening import whitening_page
     from neuroai.runs.methods import data_facts
 
     x, runs, kept = _responses(recording)
     halves, split = _halves(recording, len(x), config["seed"])
-    measured: list[tuple[dict[str, float], dict[str, float]]] = []
+    near = _near(config, x.shape[1])
+    pairs: list[tuple[Array, Array]] = []
     for number, (train, test) in enumerate(halves):
         report("whiten", number, len(halves) + 1)
         fitted = _fitted(config, x[train], runs[train])
-        measured.append((_measures(x[test]), _measures(_applied(fitted, config, x[test], runs[test]))))
+        pairs.append((x[test], _applied(fitted, config, x[test], runs[test])))
     report("whiten", len(halves), len(halves) + 1)
     fitted = _fitted(config, x, runs)
     white = _applied(fitted, config, x, runs)
-    before, after = (_mean([pair[side] for pair in measured]) for side in (0, 1))
+    before, after = (_mean([_measures(pair[side], near) for pair in pairs]) for side in (0, 1))
     summary = {
         "recording": config["recording"],
         "method": config["method"],
@@ -153,40 +157,65 @@ def _whitened(recording: "Recording", config: dict[str, Any], report: "Progress"
         "n_constant": int((~kept).sum()),
         "before": before,
         "after": after,
-        "after_on_fitted_samples": _measures(white),
+        "after_on_fitted_samples": _measures(white, near),
     }
     told = _TOLD.format(
         n=summary["n_targets"], m=len(x), method=config["method"], split=split, dropped=summary["n_constant"]
     )
+    content = _content(recording.name, told, config, pairs[0], _stream(config, x, fitted))
     report("whiten", len(halves) + 1, len(halves) + 1)
-    page = partial(_page, recording.name, config, told, _figures(x, white))
+    page = partial(whitening_page, content)
     return Outcome(summary, [told], page, data_facts(recording), _tree(white, kept), _model(fitted))
 
 
-def _page(
-    name: str, config: dict[str, Any], told: str, figures: list[Any], summary: Mapping[str, Any]
-) -> "Page":
-    from neuroai.report.page import Page, Section, Table
+def _content(
+    name: str,
+    told: str,
+    config: Mapping[str, Any],
+    held: "tuple[Array, Array]",
+    stream: "tuple[Stream | None, list[str]]",
+) -> "WhiteningContent":
+    from neuroai.report.whitening import WhiteningContent
     from neuroai.runs.toml_text import dumps
 
-    before, after, fitted = (summary[key] for key in ("before", "after", "after_on_fitted_samples"))
-    rows = [[measure, before[measure], after[measure], fitted[measure]] for measure in before]
-    table = Table(
-        ("measure", "before", "after, held out", "after, fitted"), rows, "How white the responses are."
+    parts = dict(zip(("before", "after"), held, strict=True))
+    shape = config.get("shape") if config["method"] == "local" else None
+    grids = {part: values.reshape(-1, *shape) for part, values in parts.items()} if shape else {}
+    flat = shape is not None and len(shape) == 2
+    return WhiteningContent(
+        name,
+        told,
+        dumps(config),
+        correlations={part: _correlation(values) for part, values in parts.items()},
+        spectra={part: _spectrum(values) for part, values in parts.items()},
+        by_distance={part: _by_distance(images) for part, images in grids.items()} if flat else {},
+        window=config["window"],
+        images={part: images[:6] for part, images in grids.items()} if flat else {},
+        stream=stream[0],
+        remarks=stream[1],
     )
-    return Page(
-        title=f"Whitening of {name}",
-        subtitle=str(config["method"]),
-        numbers=[
-            (f"{before['mean_correlation']:.3f}", "mean |correlation| before"),
-            (f"{after['mean_correlation']:.3f}", "after, held out"),
-        ],
-        sections=[
-            Section("Result", figures=figures, tables=[table]),
-            Section("Methods", paragraphs=[told]),
-            Section("Reproduce", preformatted=dumps(config)),
-        ],
-    )
+
+
+def _stream(config: Mapping[str, Any], x: "Array", fitted: Any) -> "tuple[Stream | None, list[str]]":
+    """Gains of the targets that vary most, while the circuit follows the samples; and what went wrong."""
+    import numpy as np
+
+    from neuroai.report.whitening import Stream
+    from neuroai.whitening import GainWhitener
+
+    if not config["method"].startswith("gain") or x.shape[1] > _STREAMED_TARGETS:
+        return None, []
+    chosen = np.argsort(-x.var(axis=0))[:6]
+    whitener = GainWhitener(nonnegative=config["method"] == "gain-nonnegative")
+    every = max(1, len(x) // 200)
+    gains = []
+    try:
+        for start in range(0, len(x), every):
+            gains.append(whitener.partial_fit(x[start : start + every]).gains_[chosen])
+    except ConfigError as error:
+        return None, [f"Gains could not be followed in the stream: {error}."]
+    samples = np.minimum(every * np.arange(1, len(gains) + 1), len(x))
+    return Stream(samples, np.stack(gains), fitted.gains_[chosen]), []
 
 
 def _responses(recording: "Recording") -> "tuple[Array, NDArray[np.int64], NDArray[np.bool_]]":
@@ -243,38 +272,64 @@ def _applied(fitted: Any, config: Mapping[str, Any], x: "Array", runs: "NDArray[
     return white
 
 
-def _measures(x: "Array") -> dict[str, float]:
+def _near(config: Mapping[str, Any], n: int) -> "NDArray[np.bool_] | None":
+    """Pairs of targets inside the window of local whitening, (n, n)."""
+    import numpy as np
+
+    if config["method"] != "local":
+        return None
+    shape = config.get("shape") or (n,)
+    axes = np.meshgrid(*(np.arange(length) for length in shape), indexing="ij")
+    places = np.stack(axes, axis=-1).reshape(n, -1)
+    near: NDArray[np.bool_] = (np.abs(places[:, None] - places) < config["window"]).all(axis=-1)
+    return near
+
+
+def _measures(x: "Array", near: "NDArray[np.bool_] | None") -> dict[str, float]:
+    import numpy as np
+
+    correlation = _correlation(x)
+    there = np.triu(np.isfinite(correlation), 1)
+    found = {"mean_correlation": _mean_size(correlation[there])}
+    if near is not None:
+        found["window_correlation"] = _mean_size(correlation[there & near])
+    found["distance"] = float(np.sqrt(((_spectrum(x) - 1) ** 2).mean()))
+    return found
+
+
+def _mean_size(values: "Array") -> float:
+    return float(abs(values).mean()) if values.size else 0.0
+
+
+def _correlation(x: "Array") -> "Array":
+    """Correlations (n, n); NaN for a target without variance here."""
     import numpy as np
 
     covariance = np.atleast_2d(np.cov(x.T, bias=True))
     spread = np.sqrt(np.diag(covariance))
-    varies = spread > 1e-6 * spread.max()
-    correlation = covariance[np.ix_(varies, varies)] / np.outer(spread[varies], spread[varies])
-    pairs = np.abs(correlation[np.triu_indices(len(correlation), 1)])
-    values = np.linalg.eigvalsh(covariance)
-    return {
-        "mean_correlation": float(pairs.mean()) if pairs.size else 0.0,
-        "distance": float(np.sqrt(((values - 1) ** 2).mean())),
-    }
+    spread = np.where(spread > 1e-6 * spread.max(), spread, np.nan)
+    return np.asarray(covariance / np.outer(spread, spread))
+
+
+def _spectrum(x: "Array") -> "Array":
+    import numpy as np
+
+    values: Array = np.linalg.eigvalsh(np.atleast_2d(np.cov(x.T, bias=True)))[::-1]
+    return values
+
+
+def _by_distance(images: "Array") -> "Array":
+    """Mean correlation of two targets of a row at distances 0, 1, 2, ..."""
+    import numpy as np
+
+    spread = images.std(axis=0)
+    z = (images - images.mean(axis=0)) / np.where(spread > 0, spread, np.inf)
+    width = z.shape[2]
+    return np.array([(z[:, :, d:] * z[:, :, : width - d]).mean() for d in range(width)])
 
 
 def _mean(parts: list[dict[str, float]]) -> dict[str, float]:
     return {name: sum(part[name] for part in parts) / len(parts) for name in parts[0]}
-
-
-def _figures(x: "Array", white: "Array") -> list[Any]:
-    import numpy as np
-
-    from neuroai.plotting import to_svg
-    from neuroai.plotting.whitening import error_curves
-    from neuroai.report.page import Figure
-
-    spectra = {}
-    for name, samples in (("responses", x), ("whitened", white)):
-        spectra[name] = np.linalg.eigvalsh(np.atleast_2d(np.cov(samples.T, bias=True)))[::-1]
-    axes = error_curves(spectra, title="Variance along principal directions", x="direction", y="variance")
-    drawn: Any = axes.get_figure()
-    return [Figure("spectrum", to_svg(drawn), "Eigenvalues of the covariance before and after.")]
 
 
 def _tree(white: "Array", kept: "NDArray[np.bool_]") -> "xr.DataTree":

@@ -23,6 +23,9 @@ __all__ = ["GainWhitener"]
 
 Array = NDArray[np.float64]
 
+#: A stream whose step must become smaller than this to stay stable has a direction that does not vary.
+_SMALLEST_STEP = 1e-7
+
 
 class GainWhitener(WhitenerBase):
     r"""Whiten by adapting the gains of interneurons on a fixed frame.
@@ -103,6 +106,7 @@ class GainWhitener(WhitenerBase):
         else:
             self.gains_ = optimal_gains(covariance, self.frame_)
         self.response_matrix_ = self._matrix(self.gains_)
+        self._lowest = float(np.linalg.eigvalsh(self.response_matrix_)[0])
         return self
 
     def partial_fit(self, X: ArrayLike, y: object = None) -> Self:
@@ -143,11 +147,13 @@ class GainWhitener(WhitenerBase):
         self._preconditioner = None
         if self.preconditioned and not self._pairs:
             self._preconditioner = np.linalg.pinv(squared_gram(self.frame_), hermitian=True, rcond=1e-10)
-        self._steps = AdaptiveStep()
+        # A step of 1/n moves every direction of M by about its own size in n samples: no larger.
+        largest = min(1 / 30, 1 / (2 * n))
+        self._steps = AdaptiveStep(largest=largest, smallest=min(1 / 3000, largest))
         self.changes_ = self._steps.changes
         self.mean_ = np.zeros(n)
         self.gains_ = np.zeros(self.frame_.shape[1])
-        self.response_matrix_ = np.eye(n)
+        self.response_matrix_, self._lowest = np.eye(n), 1.0
         self.rank_ = n
 
     def _adapt(self, sample: Array) -> None:
@@ -160,14 +166,24 @@ class GainWhitener(WhitenerBase):
         else:
             change = drive if self._preconditioner is None else self._preconditioner @ drive
         gains = self.gains_ + step * change
-        gains = np.maximum(gains, 0) if self.nonnegative else gains
+        if self.nonnegative:
+            self.gains_ = np.maximum(gains, 0)
+            self.response_matrix_ = self._matrix(self.gains_)
+            return
         matrix = self._matrix(gains)
-        if not self.nonnegative and np.linalg.eigvalsh(matrix)[0] <= 0:
-            raise ConfigError(
-                f"a gain step of {step:g} makes the circuit unstable (M is not positive definite): "
-                "use a smaller step, step='adaptive', or nonnegative=True"
-            )
-        self.gains_, self.response_matrix_ = gains, matrix
+        # An adaptive step leaves at least half of the lowest eigenvalue.
+        floor = 0.5 * self._lowest if self.step == "adaptive" else 0.0
+        while (lowest := float(np.linalg.eigvalsh(matrix)[0])) <= floor:
+            step /= 2
+            if self.step != "adaptive" or step < _SMALLEST_STEP:
+                raise ConfigError(
+                    f"a gain step of {2 * step:g} makes the circuit unstable (M is not positive definite): "
+                    "use a smaller step, step='adaptive', or nonnegative=True; leave out features that do "
+                    "not vary or follow from others"
+                )
+            gains = self.gains_ + step * change
+            matrix = self._matrix(gains)
+        self.gains_, self.response_matrix_, self._lowest = gains, matrix, lowest
 
     def _matrix(self, gains: Array) -> Array:
         if self._pairs:

@@ -94,6 +94,24 @@ def test_stream_of_one_context_becomes_white() -> None:
     assert operator_error(np.cov(whitener.transform(x).T)) < 0.1
 
 
+def test_adaptive_steps_keep_many_neurons_stable() -> None:
+    """Each sample moves 60 directions at once: a step that suits eight neurons would run away."""
+    x = samples(1500, 60, 3)
+    whitener = GainWhitener()
+    for chunk in np.array_split(x, 15):
+        whitener.partial_fit(chunk)
+        assert np.linalg.eigvalsh(whitener.response_matrix_)[0] > 0
+    before, after = (np.linalg.eigvalsh(np.cov(y.T)) for y in (x, whitener.transform(x)))
+    assert np.sqrt(((after - 1) ** 2).mean()) < 0.2 * np.sqrt(((before - 1) ** 2).mean())
+
+
+def test_a_stream_with_a_constant_channel_says_so() -> None:
+    x = samples(400, 3, 0)
+    x[:, 1] = 0
+    with pytest.raises(ConfigError, match="leave out features that do not vary"):
+        GainWhitener().partial_fit(x)
+
+
 def test_nonnegative_gains_stay_so() -> None:
     whitener = GainWhitener(nonnegative=True).partial_fit(0.3 * samples(500, 3, 0))
     assert whitener.gains_.min() >= 0

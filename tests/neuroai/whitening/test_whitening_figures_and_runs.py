@@ -27,6 +27,10 @@ def test_figures_show_what_they_are_given() -> None:
     assert len(by_distance.patches) == 1
     basis = plots.basis_images(np.eye(6), (2, 3))
     assert basis.images[0].get_array().shape == (2 * 3 - 1, 3 * 4 - 1)
+    maps = plots.correlation_maps({"before": [[1, 0.5], [0.5, 1]], "after": [[1, -0.1], [-0.1, 1]]})
+    assert [axes.images[0].get_clim() for axes in maps.axes[:2]] == [(-0.5, 0.5)] * 2
+    rows = plots.image_pairs({"input": np.eye(4)[None], "response": -np.eye(4)[None]})
+    np.testing.assert_array_equal(rows.axes[1].images[0].get_array(), -np.eye(4))
     for axes in (ellipses, traces, by_distance, basis):
         assert to_png(axes.get_figure())[:4] == b"\x89PNG"
 
@@ -48,6 +52,21 @@ def test_runs_whiten_held_out_samples(method: str, tmp_path: Path) -> None:
     assert "<svg" in run.report.read_text()
     again = whiten(recording(), method=method, window=6, out=tmp_path / "run")
     assert again.manifest == run.manifest
+
+
+def test_the_report_shows_gains_in_the_stream_and_correlations_in_the_window(tmp_path: Path) -> None:
+    gain = whiten(recording(), out=tmp_path / "gain")
+    assert {"correlations.svg", "spectrum.svg", "gains.svg"} == {
+        path.name for path in (gain.path / "figures").glob("*.svg")
+    }
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((600, 6, 6)).cumsum(1).cumsum(2)
+    grid = Recording.from_arrays(images.reshape(600, -1), name="grid")
+    local = whiten(grid, method="local", shape=(6, 6), window=2, out=tmp_path / "local")
+    assert {"distance.svg", "images.svg"} <= {path.name for path in (local.path / "figures").glob("*.svg")}
+    summary = local.summary
+    assert summary["after"]["window_correlation"] < 0.1 < summary["before"]["window_correlation"]
+    assert summary["after_on_fitted_samples"]["window_correlation"] < 2e-3
 
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"gain", "local", "multi", "zca"}))
