@@ -61,7 +61,10 @@ class LinearDecoder:
             self.models_ = [RidgeCV(_RIDGE, cv=folds).fit(x, y)]
             self.alpha_: float | list[float] = float(self.models_[0].alpha_)
         else:
-            self.models_ = [LassoCV(alphas=30, cv=folds, max_iter=5000).fit(x, column) for column in y.T]
+            self.models_ = [
+                LassoCV(alphas=_lasso_grid(x, column), cv=folds, max_iter=5000).fit(x, column)
+                for column in y.T
+            ]
             self.alpha_ = [float(model.alpha_) for model in self.models_]
         return self
 
@@ -163,6 +166,13 @@ def scaled(windows: CountWindows, mean: Array, sd: Array, index: slice | ArrayLi
     """Square-root counts of some windows, scaled: (n, n_lags, n_units)."""
     features: Array = (np.sqrt(windows[index]) - mean) / sd
     return features
+
+
+def _lasso_grid(x: Array, y: Array) -> Array:
+    """Penalties from the smallest that leaves no weight to a thousandth of it."""
+    largest = np.abs((x - x.mean(axis=0)).T @ (y - y.mean())).max() / len(x)
+    grid: Array = max(largest, 1e-12) * np.logspace(0, -3, 16)
+    return grid
 
 
 def _target(windows: CountWindows, target: ArrayLike) -> Array:

@@ -131,7 +131,7 @@ def colour_bar(ax: Axes, image: Any, text: str) -> None:
     figure = ax.get_figure()
     assert figure is not None  # axes made by this package always have one
     bar = figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02)
-    bar.set_label(label(text, 60), fontsize=9, color=INK)
+    bar.set_label(label(text, 60), fontsize=9, color=INK, parse_math=False)
     bar.ax.tick_params(colors=INK, labelsize=8, length=2)
     bar.outline.set_visible(False)
 
