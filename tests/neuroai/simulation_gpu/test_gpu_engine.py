@@ -76,11 +76,13 @@ def test_drawn_synapses_take_four_bytes(gpu_device):
     assert engine.rows.words.nbytes == 4 * engine.rows.n_synapses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [FixedIndegree(7), Bernoulli(0.2)], ids=["indegree", "bernoulli"])
 def test_other_rules_store_their_weights(gpu_device, rule):
     assert compare(network(rule), gpu_device).rows.stored
 
 
+@pytest.mark.slow
 def test_two_projections_between_the_same_populations(gpu_device):
     second = Projection("E", "E", FixedTotal(120), -50.0, 25.5e-3)
     assert compare(network(more=[second]), gpu_device).rows.stored
@@ -93,12 +95,14 @@ def test_spike_sources_from_the_start(gpu_device):
     compare(network(sources=[source], more=[onto], drive=None, current=350.0), gpu_device)
 
 
+@pytest.mark.slow
 def test_currents_of_each_neuron(gpu_device):
     net = network(drive=None, each=lambda n: {"current": np.linspace(0.0, 9000.0, n)})
     assert net.layout().current is not None
     compare(net, gpu_device)
 
 
+@pytest.mark.slow
 def test_pieces_and_restored_states_change_nothing(gpu_device):
     layout = network().layout()
     nothing = SpikeSchedule(np.empty(0, np.int32), np.empty(0, np.int32))
@@ -119,6 +123,7 @@ def test_many_spikes_in_one_block(gpu_device):
     assert int(engine.tally.max()) > 15
 
 
+@pytest.mark.slow
 def test_conductances(gpu_device):
     """Exponentials differ in the last bit between devices: spikes agree over a short stretch."""
     net = Network(
@@ -139,6 +144,7 @@ def test_conductances(gpu_device):
     assert all(np.array_equal(a, b) for a, b in zip(spikes, again, strict=True))
 
 
+@pytest.mark.slow
 def test_without_a_record(gpu_device):
     engine = gpu_engine(network().layout(), gpu_device, record=False)
     nothing = SpikeSchedule(np.empty(0, np.int32), np.empty(0, np.int32))
