@@ -13,6 +13,8 @@ from neuroai.geometry.connectome import factor_match as factor_match
 from neuroai.geometry.connectome import factorise as factorise
 from neuroai.geometry.energy import energy_distance as energy_distance
 from neuroai.geometry.energy import energy_shape_distance as energy_shape_distance
+from neuroai.geometry.movies import compare_over_time as compare_over_time
+from neuroai.geometry.movies import rdm_over_time as rdm_over_time
 from neuroai.geometry.pairwise import pairwise_distances as pairwise_distances
 from neuroai.geometry.rdm import crossnobis as crossnobis
 from neuroai.geometry.rdm import poisson_crossvalidated as poisson_crossvalidated
@@ -25,3 +27,4 @@ from neuroai.geometry.spaces import classify_by_neighbours as classify_by_neighb
 from neuroai.geometry.spaces import frechet_mean as frechet_mean
 from neuroai.geometry.spaces import mds as mds
 from neuroai.geometry.stochastic import stochastic_shape_distance as stochastic_shape_distance
+from neuroai.geometry.unbalanced import crossnobis_of_samples as crossnobis_of_samples

@@ -115,6 +115,48 @@ def similarity_bars(
     return describe(ax, title=title, y=y_label)
 
 
+def similarity_over_time(
+    times: ArrayLike,
+    curves: Mapping[str, ArrayLike],
+    *,
+    y_label: str = "Spearman's rho",
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw how similar models' dissimilarities are to a recording's at every moment.
+
+    Parameters
+    ----------
+    times : array (t,)
+        Seconds.
+    curves : mapping of str to array (t,)
+        From `neuroai.geometry.compare_over_time`.
+    y_label, title : str
+        Labels.
+    ax : Axes, optional
+        Where to draw.
+
+    Examples
+    --------
+    >>> len(similarity_over_time([0.0, 0.1], {"contrast": [0.0, 0.4]}).lines)
+    2
+    """
+    ax = new_axes(ax, width=5.6, height=3.2)
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    for index, (name, curve) in enumerate(curves.items()):
+        ax.plot(
+            np.asarray(times, dtype=np.float64),
+            np.asarray(curve, dtype=np.float64),
+            color=PALETTE[index % len(PALETTE)],
+            linewidth=1.6,
+            label=label(name),
+        )
+    ax.margins(x=0)
+    grid(ax)
+    legend(ax)
+    return describe(ax, title=title, x="time (s)", y=y_label)
+
+
 def embedding(
     points: ArrayLike,
     names: Sequence[str],
