@@ -8,6 +8,7 @@ from typer import Argument, Option
 
 from neuroai.cli.data import data
 from neuroai.cli.geometry import geometry
+from neuroai.cli.spikes import spikes
 from neuroai.cli.whiten import whiten
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data, name="data")
+app.add_typer(spikes, name="spikes")
 
 _FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(context_settings=_FREE)(whiten)
@@ -167,7 +169,7 @@ def report(run: Annotated[Path, Argument(help="A run directory.")]) -> None:
 @app.command()
 def demo(
     what: Annotated[
-        str, Argument(help="encode: three readouts, simulated cortex; whitening: photographs.")
+        str, Argument(help="encode (simulated cortex), spikes (place cells), whitening (photographs).")
     ] = "encode",
     out: Annotated[Path | None, Option(help="Folder of the runs; default runs/demo-encode.")] = None,
     seed: Annotated[int, Option(help="Seed of the simulation.")] = 0,

@@ -32,7 +32,8 @@ def demo(
     Parameters
     ----------
     what : str
-        ``encode``, or ``whitening``: local whitening of patches of photographs.
+        ``encode``, or ``whitening``: local whitening of patches of photographs, or ``spikes``: a
+        transformer over the spikes of simulated place cells.
     out : path, optional
         Folder of the runs; default ``runs/demo-encode`` or ``runs/demo-whitening``.
     seed : int
@@ -59,8 +60,12 @@ def demo(
         from neuroai.runs.whiten import demo_whitening
 
         return demo_whitening(out=out, seed=seed, progress=progress)
+    if what == "spikes":
+        from neuroai.runs.spikes_train import demo_spikes
+
+        return demo_spikes(out=out, seed=seed, progress=progress)
     if what != "encode":
-        raise ConfigError(f"found the demo {what!r}; there are: encode, whitening")
+        raise ConfigError(f"found the demo {what!r}; there are: encode, spikes, whitening")
     from neuroai.encoders.features import FeatureMaps
     from neuroai_datasets.simulators import simulate_visual_cortex
 
