@@ -1,14 +1,17 @@
 """Numba's decorators with types: compiled on first use, kept on disk, outside the interpreter lock."""
 
 from collections.abc import Callable
+from functools import wraps
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["inlined", "jit", "parallel_jit", "prange", "vector_jit"]
+__all__ = ["inlined", "jit", "parallel_jit", "prange", "sized_jit", "vector_jit"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 prange = numba.prange
+_SMALL = 1 << 20
 
 
 def jit(function: Function) -> Function:
@@ -19,6 +22,23 @@ def jit(function: Function) -> Function:
 def parallel_jit(function: Function) -> Function:
     """Compile as :func:`jit` does, with the iterations of ``prange`` shared among Numba's threads."""
     return cast(Function, numba.njit(cache=True, nogil=True, parallel=True)(function))
+
+
+def sized_jit(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile for one thread and for several; the first argument, operations to do, decides.
+
+    Threads wait for each other, on a busy machine for milliseconds: small work runs on one.
+    """
+    shared = FunctionType(function.__code__, function.__globals__, function.__name__ + "_shared")
+    # Numba keeps compiled code by qualified name.
+    shared.__qualname__, shared.__module__ = function.__qualname__ + "_shared", function.__module__
+    one, several = jit(function), parallel_jit(shared)
+
+    @wraps(function)
+    def run(work: int, *arguments: Any) -> None:
+        (several if work > _SMALL else one)(*arguments)
+
+    return run
 
 
 def vector_jit(function: Function) -> Function:

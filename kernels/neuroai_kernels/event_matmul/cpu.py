@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroai_kernels._numba import jit, parallel_jit, prange
+from neuroai_kernels._numba import jit, prange, sized_jit
 
 __all__ = ["gather", "sampled_product", "scatter", "transpose"]
 
@@ -83,6 +83,26 @@ def _add_multiples(
             out[np.uint64(indices[k])] += np.int64(np.floor(term / quantum + 0.5))
 
 
+@sized_jit
+def _scatter(
+    spikes: Reals,
+    values: Reals | None,
+    indptr: Pointers,
+    indices: Ids,
+    weights: Reals | None,
+    quantum: float | None,
+    out: Reals,
+) -> None:
+    for b in prange(len(spikes)):
+        ids = np.empty(spikes.shape[1], np.int32)
+        listed = ids[: _list_neurons(spikes[b], ids)]
+        graded = None if values is None else values[b]
+        if quantum is None:
+            _add_rows(listed, graded, indptr, indices, weights, out[b])
+        else:
+            _add_multiples(listed, graded, indptr, indices, weights, quantum, out[b])
+
+
 def scatter(
     spikes: Tensor,
     indptr: Tensor,
@@ -92,19 +112,15 @@ def scatter(
     quantum: float | None,
 ) -> None:
     """Add the rows of neurons that spike to ``out`` (B, n_out), which is int64 with a quantum."""
-    pointers, targets = indptr.numpy(), indices.numpy()
+    values = None if spikes.dtype == torch.bool else spikes.numpy()
     scales = None if weights is None else weights.numpy()
-    ids = np.empty(spikes.shape[1], np.int32)
-    for row, total in zip(spikes.numpy(), out.numpy(), strict=True):
-        listed = ids[: _list_neurons(row, ids)]
-        values = None if spikes.dtype == torch.bool else row
-        if quantum is None:
-            _add_rows(listed, values, pointers, targets, scales, total)
-        else:
-            _add_multiples(listed, values, pointers, targets, scales, quantum, total)
+    # One row is one thread's: two would add to the same targets.
+    work = len(indices) * len(spikes) // 10 if len(spikes) > 1 else 0
+    arrays = (indptr.numpy(), indices.numpy(), scales, quantum)
+    _scatter(work, spikes.numpy(), values, *arrays, out.numpy())
 
 
-@parallel_jit
+@sized_jit
 def _gather(
     columns: Reals,
     indptr: Pointers,
@@ -131,6 +147,7 @@ def gather(
     """``x @ W`` for W given by target: (B, n_rows) to (B, n_out); each thread owns targets."""
     out = torch.zeros((len(indptr) - 1, len(x)), dtype=x.dtype)
     _gather(
+        len(sources) * len(x),
         x.T.contiguous().numpy(),
         indptr.numpy(),
         sources.numpy(),
@@ -141,7 +158,7 @@ def gather(
     return out.T
 
 
-@parallel_jit
+@sized_jit
 def _sampled(x: Reals, y: Reals, indptr: Pointers, indices: Ids, out: Reals) -> None:
     for i in prange(len(indptr) - 1):
         out[indptr[i] : indptr[i + 1]] = 0
@@ -155,5 +172,6 @@ def _sampled(x: Reals, y: Reals, indptr: Pointers, indices: Ids, out: Reals) -> 
 def sampled_product(x: Tensor, y: Tensor, indptr: Tensor, indices: Tensor) -> Tensor:
     """``x^T y`` at the entries of the matrix; silent rows are skipped."""
     out = torch.empty(len(indices), dtype=y.dtype)
-    _sampled(x.numpy(), y.contiguous().numpy(), indptr.numpy(), indices.numpy(), out.numpy())
+    work = len(indices) * len(x)
+    _sampled(work, x.numpy(), y.contiguous().numpy(), indptr.numpy(), indices.numpy(), out.numpy())
     return out

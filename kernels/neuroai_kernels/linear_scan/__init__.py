@@ -27,7 +27,7 @@ def _scan(a: Tensor, x: Tensor, h0: Tensor, backwards: bool, implementation: str
     else:
         from neuroai_kernels.linear_scan import cpu
 
-        cpu.scan(a.resolve_conj().numpy(), x.numpy(), h0.numpy(), backwards, out.numpy())
+        cpu.scan(x.numel(), a.resolve_conj().numpy(), x.numpy(), h0.numpy(), backwards, out.numpy())
     return out
 
 

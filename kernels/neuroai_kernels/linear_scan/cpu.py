@@ -4,14 +4,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from neuroai_kernels._numba import parallel_jit, prange
+from neuroai_kernels._numba import prange, sized_jit
 
 __all__ = ["scan"]
 
 _BLOCK = 1024
 
 
-@parallel_jit
+@sized_jit
 def scan(a: NDArray[Any], x: NDArray[Any], h0: NDArray[Any], backwards: bool, out: NDArray[Any]) -> None:
     """Fill ``out``; backwards, time runs from the last step and step t is decayed by ``a[t + 1]``.
 

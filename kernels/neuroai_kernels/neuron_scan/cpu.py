@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neuroai_kernels._numba import jit, parallel_jit, prange
+from neuroai_kernels._numba import jit, prange, sized_jit
 
 __all__ = ["backward", "forward"]
 
@@ -59,7 +59,7 @@ def _integrate(
         b[i] = rho * b[i] + (one - rho) * z
 
 
-@parallel_jit
+@sized_jit
 def forward(
     x: Reals, v0: Reals, b0: Reals, decay: Reals, threshold: Reals, numbers: Reals, hard: bool,
     decay_input: bool, segment: int, spikes: Reals, v: Reals, b: Reals, kept: Reals,
@@ -111,7 +111,7 @@ def _pull_back(
         of_x[i] = (one - decay[i]) * of_u if decay_input else of_u
 
 
-@parallel_jit
+@sized_jit
 def backward(
     gradient: Reals, x: Reals, kept: Reals, decay: Reals, threshold: Reals, numbers: Reals, hard: bool,
     decay_input: bool, detach: bool, surrogate: int, segment: int, of_v: Reals, of_b: Reals, of_x: Reals,

@@ -49,7 +49,7 @@ def scan(
         start = torch.zeros_like(v0) if b0 is None else b0
         made = spikes if spike_dtype in (torch.float32, torch.float64) else torch.empty_like(x)
         given = _arrays(x, v0, start, decay, threshold, v0.new_tensor(numbers))
-        cpu.forward(*[*given, hard, decay_input, segment, *_arrays(made, v, b, kept)])
+        cpu.forward(4 * x.numel(), *given, hard, decay_input, segment, *_arrays(made, v, b, kept))
         if made is not spikes:
             spikes.copy_(made)
     return spikes, v, b, kept, stored, bits
@@ -95,7 +95,7 @@ def scan_backward(
 
         constants = (decay, threshold, kept.new_tensor(numbers))
         given = _arrays(of_spikes.to(x.dtype), x, kept, *constants)
-        cpu.backward(*[*given, *rule, *_arrays(of_v0, of_b0, of_x)])
+        cpu.backward(8 * x.numel(), *given, *rule, *_arrays(of_v0, of_b0, of_x))
     return of_x, of_v0, of_b0
 
 
