@@ -27,24 +27,24 @@ class _Perceptron(nn.Sequential):
     """Layers over the flattened window."""
 
     def __init__(
-        self, n_lags: int, n_units: int, n_outputs: int, width: int, depth: int, dropout: float
+        self, n_lags: int, n_units: int, n_variables: int, width: int, depth: int, dropout: float
     ) -> None:
         sizes = [n_lags * n_units, *[width] * depth]
         layers: list[nn.Module] = [nn.Flatten()]
         for wide, narrow in itertools.pairwise(sizes):
             layers += [nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(dropout)]
-        super().__init__(*layers, nn.Linear(width, n_outputs))
+        super().__init__(*layers, nn.Linear(width, n_variables))
 
 
 class _Recurrent(nn.Module):
     """A GRU over the bins; its last state is read out."""
 
-    def __init__(self, n_units: int, n_outputs: int, width: int, depth: int, dropout: float) -> None:
+    def __init__(self, n_units: int, n_variables: int, width: int, depth: int, dropout: float) -> None:
         super().__init__()
         between = dropout if depth > 1 else 0.0
         self.memory = nn.GRU(n_units, width, depth, batch_first=True, dropout=between)
         self.drop = nn.Dropout(dropout)
-        self.read = nn.Linear(width, n_outputs)
+        self.read = nn.Linear(width, n_variables)
 
     def forward(self, windows: Tensor) -> Tensor:
         states, _ = self.memory(windows)
