@@ -7,6 +7,7 @@ import typer
 from typer import Argument, Option
 
 from neuroai.cli.data import data
+from neuroai.cli.dendrites import dendrites
 from neuroai.cli.geometry import geometry
 from neuroai.cli.spikes import spikes
 from neuroai.cli.whiten import whiten
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(spikes, name="spikes")
+app.add_typer(dendrites, name="dendrites")
 
 _FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(context_settings=_FREE)(whiten)

@@ -64,8 +64,12 @@ def demo(
         from neuroai.runs.spikes_train import demo_spikes
 
         return demo_spikes(out=out, seed=seed, progress=progress)
+    if what == "dendrites":
+        from neuroai.runs.dendrites_learning import demo_dendrites
+
+        return demo_dendrites(out=out, seed=seed, progress=progress)
     if what != "encode":
-        raise ConfigError(f"found the demo {what!r}; there are: encode, spikes, whitening")
+        raise ConfigError(f"found the demo {what!r}; there are: dendrites, encode, spikes, whitening")
     from neuroai.encoders.features import FeatureMaps
     from neuroai_datasets.simulators import simulate_visual_cortex
 

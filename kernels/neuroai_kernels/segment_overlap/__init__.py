@@ -123,7 +123,7 @@ def segment_overlap(
     Notes
     -----
     Bytes, at least: gather ``4 S L`` for each 64 rows, mask ``S n / 8``, event 8 for each listener of an
-    active cell; all write ``4 B S``. For more than 8 rows a GPU keeps a second copy of the lists, slot by slot.
+    active cell; all write ``4 B S``. For more than 8 rows a GPU keeps a copy of the lists, slot by slot.
 
     Examples
     --------

@@ -78,16 +78,25 @@ class Recipe:
 
 # Settings of each method as chosen on tasks of other seeds (benchmarks/continual_learning.py --tune).
 _DIGITS = {
-    "dendrites": Recipe(256, 20, 1e-3, 64),
-    "kwinners": Recipe(256, 20, 1e-3, 64),
-    "dendrites-relu": Recipe(256, 20, 1e-3, 64),
+    "dendrites": Recipe(256, 20, 3e-3, 64),
+    "kwinners": Recipe(256, 20, 3e-4, 64),
+    "dendrites-relu": Recipe(256, 20, 1e-4, 64),
     "mlp": Recipe(256, 20, 1e-4, 64),
     "mlp-wide": Recipe(256, 20, 1e-4, 64),
-    "si": Recipe(256, 20, 1e-3, 64, strength=0.1),
+    "si": Recipe(256, 20, 1e-3, 64, strength=10.0),
     "ewc": Recipe(256, 20, 1e-3, 64, strength=100.0),
-    "dendrites-si": Recipe(256, 20, 1e-3, 64, strength=0.1),
+    "dendrites-si": Recipe(256, 20, 1e-3, 64, strength=10.0),
 }
-_MNIST_10K = {name: Recipe(2048, 10, 5e-4, 256) for name in METHODS}
+_MNIST_10K = {
+    "dendrites": Recipe(2048, 10, 1e-3, 256),
+    "kwinners": Recipe(2048, 10, 3e-4, 256),
+    "dendrites-relu": Recipe(2048, 10, 3e-5, 256),
+    "mlp": Recipe(2048, 10, 3e-5, 256),
+    "mlp-wide": Recipe(2048, 10, 1e-5, 256),
+    "si": Recipe(2048, 10, 3e-4, 256, strength=1.0),
+    "ewc": Recipe(2048, 10, 3e-4, 256, strength=100.0),
+    "dendrites-si": Recipe(2048, 10, 3e-4, 256, strength=0.1),
+}
 
 #: Final mean accuracy on permuted MNIST (60,000 training images) by method and number of tasks: Iyer et al.
 #: (2022), mean of 8 seeds. "si" is as plotted there.
