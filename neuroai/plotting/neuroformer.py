@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from neuroai.plotting.style import (
@@ -26,6 +27,7 @@ from neuroai.plotting.style import (
 
 __all__ = [
     "connectivity_matrix",
+    "cumulative_lines",
     "decoding_traces",
     "latent_plane",
     "learning_curves",
@@ -62,6 +64,7 @@ def learning_curves(
         ax.plot(np.arange(1, len(held) + 1), held, color=ORANGE, linewidth=1.6, label="validation")
     if best is not None:
         ax.axvline(best + 1, color=INK, linewidth=0.8, linestyle=":", label="kept")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(ax)
     legend(ax)
     return describe(ax, title="Learning", x="epoch", y="loss")
@@ -280,6 +283,43 @@ def unit_scatter(
         ax.plot(ends, ends, color=ORANGE, linewidth=1.0)
     grid(ax, "both")
     return describe(ax, title=title, x=f"recorded {what}", y=f"generated {what}")
+
+
+def cumulative_lines(
+    values: Mapping[str, ArrayLike], *, x: str, logarithmic: bool = False, ax: Axes | None = None
+) -> Axes:
+    """Cumulative distributions: the largest gap between two lines is their Kolmogorov-Smirnov distance.
+
+    Parameters
+    ----------
+    values : mapping of group to array
+        NaN is left out; with a logarithmic axis also what is not above 0.
+    x : str
+        The quantity with its unit.
+    logarithmic : bool
+    ax : Axes, optional
+
+    Examples
+    --------
+    >>> line = cumulative_lines({"recorded": [1.0, 2.0]}, x="interval (s)").lines[0]
+    >>> line.get_ydata().tolist()
+    [0.5, 1.0]
+    """
+    ax = new_axes(ax)
+    for number, (name, found) in enumerate(values.items()):
+        kept = np.asarray(found, dtype=np.float64)
+        kept = kept[np.isfinite(kept) & ((kept > 0) | (not logarithmic))]
+        places, counts = np.unique(kept, return_counts=True)
+        if len(places):
+            share = np.cumsum(counts) / len(kept)
+            ax.step(places, share, where="post", color=PALETTE[number], linewidth=1.4, label=name)
+    if logarithmic:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    if ax.lines:
+        legend(ax, loc="lower right")
+    grid(ax)
+    return describe(ax, x=x, y="share at or below")
 
 
 def latent_plane(

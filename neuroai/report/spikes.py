@@ -7,6 +7,7 @@ import numpy as np
 
 from neuroai.plotting.neuroformer import (
     connectivity_matrix,
+    cumulative_lines,
     decoding_traces,
     latent_plane,
     learning_curves,
@@ -110,17 +111,25 @@ def _decoded(found: Sequence[Decoded]) -> Section:
 def _generation(found: Generation) -> Section:
     trains = {"recorded": found.recorded_trains, "generated": found.generated_trains}
     drawn = raster(trains, window=found.window, title="Recorded and generated spikes")
-    figures = [Figure("raster", _svg(drawn), "The same test windows; one row a unit.", wide=True)]
+    figures = [
+        Figure(
+            "raster", _svg(drawn), "The same test windows, one after the other; one row a unit.", wide=True
+        )
+    ]
     sides = {"recorded": found.recorded, "generated": found.generated}
     for key, label in (("cv", "CV of intervals"), ("correlations", "correlation of counts")):
         values = {name: getattr(side, key) for name, side in sides.items()}
         lines = distribution_lines(values, x=label, bins=_bins(values["recorded"]))
         figures.append(Figure(key, _svg(lines), f"Distribution of the {label}."))
     spaces = {name: side.intervals for name, side in sides.items()}
-    lines = distribution_lines(
-        {name: value[value > 0] for name, value in spaces.items()}, x="interval (s)", logarithmic=True
+    lines = cumulative_lines(spaces, x="interval (s)", logarithmic=True)
+    figures.append(
+        Figure(
+            "intervals",
+            _svg(lines),
+            "Intervals between spikes of a unit, cumulated: the largest gap is the KS distance.",
+        )
     )
-    figures.append(Figure("intervals", _svg(lines), "Intervals between spikes of a unit."))
     rates = unit_scatter(found.recorded.rates, found.generated.rates, what="rate (spikes/s)")
     figures.append(Figure("rates", _svg(rates), "Mean rate of every unit."))
     if found.psth is not None:

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
 
 from neuroai.plotting import to_png
 from neuroai.plotting.neuroformer import (
     connectivity_matrix,
+    cumulative_lines,
     decoding_traces,
     latent_plane,
     learning_curves,
@@ -60,3 +62,17 @@ def test_missing_values_are_left_out_of_scatters() -> None:
     empty = unit_scatter([np.nan], [1.0], what="rate")
     assert to_png(empty.figure).startswith(b"\x89PNG")  # type: ignore[arg-type]
     assert latent_plane(np.ones((3, 2))).get_xlabel() == "component 1"
+
+
+def test_the_gap_between_cumulated_lines_is_the_ks_distance() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random(50), rng.random(60) ** 2
+    axes = cumulative_lines({"a": a, "b": b}, x="x")
+    grid = np.linspace(0, 1, 4001)
+    lines = [line for line in axes.lines if len(line.get_xdata()) > 1]
+    heights = [
+        np.concatenate([[0.0], line.get_ydata()])[np.searchsorted(line.get_xdata(), grid, side="right")]
+        for line in lines
+    ]
+    assert np.abs(heights[0] - heights[1]).max() == pytest.approx(ks_2samp(a, b).statistic, abs=0.02)
+    assert not cumulative_lines({"a": [-1.0, np.nan]}, x="x", logarithmic=True).lines
