@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from neuroai.plotting.style import INK, MUTED, ORANGE, PALETTE, describe, grid, label, legend, new_axes
@@ -95,6 +96,7 @@ def accuracy_lines(
     if event is not None:
         ax.axvline(event[0], color=MUTED, linewidth=0.9)
         ax.text(event[0], ax.get_ylim()[0], f" {event[1]}", color=MUTED, fontsize=8, va="bottom")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(ax)
     legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return describe(ax, title=title, x=x, y=y)

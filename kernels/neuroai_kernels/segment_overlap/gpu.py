@@ -168,7 +168,7 @@ def _gather_digits(
         if DIGITS > 6:
             d6, carry = _carry(d6, carry)
             d7, carry = _carry(d7, carry)
-    for r in tl.static_range(64):
+    for r in range(64):
         count = ((d0 >> r) & 1) + (((d1 >> r) & 1) << 1) + (((d2 >> r) & 1) << 2)
         count += (((d3 >> r) & 1) << 3) + (((d4 >> r) & 1) << 4)
         if DIGITS > 5:
