@@ -7,6 +7,8 @@ from neuroai_kernels.connectivity import draw_rows as draw_rows
 from neuroai_kernels.connectivity import normal_delay as normal_delay
 from neuroai_kernels.connectivity import normal_weight as normal_weight
 from neuroai_kernels.connectivity import row_counts as row_counts
+from neuroai_kernels.drawn_delivery import deliver_drawn as deliver_drawn
+from neuroai_kernels.drawn_delivery import draw_plan as draw_plan
 from neuroai_kernels.event_matmul import SpikeList as SpikeList
 from neuroai_kernels.event_matmul import SynapseIndex as SynapseIndex
 from neuroai_kernels.event_matmul import event_matmul as event_matmul

@@ -45,8 +45,8 @@ class GpuEngine:
     deterministic : bool
         For the interface's sake: runs on a GPU always are.
     mode : {"eager", "graph", "persistent"}, optional
-        Two launches a step; the same captured in a CUDA graph; one launch for many steps, which needs all
-        blocks of neurons resident at the same time. The last where that is so, when left out.
+        Two launches a step; the same captured in a CUDA graph (what is taken when left out); one launch for
+        many steps, which needs all blocks of neurons resident at the same time.
     record : bool
         Whether :meth:`advance` returns the spikes. Without, only ``tally`` knows of them.
 
@@ -80,7 +80,9 @@ class GpuEngine:
         self.blocks = blocks.to(self.device)
         self.rows: BlockRows = block_rows(layout, self.blocks, self.lanes)
         self._place_state()
-        self.mode = mode if mode is not None else self._quickest_mode()
+        self.mode: Mode = mode or ("graph" if self.device.type == "cuda" else "eager")
+        #: Spikes and synapses of a tile of delivery, and warps of a program.
+        self.tile = (_SPIKES, _WIDTH, max(4, min(16, self.lanes // 64)))
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def _place_state(self) -> None:
@@ -112,11 +114,6 @@ class GpuEngine:
     def _whole(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=torch.int32, device=self.device)
 
-    def _quickest_mode(self) -> Mode:
-        if self.device.type != "cuda":
-            return "eager"
-        return "persistent" if len(self.blocks) <= _processors(self.device) else "graph"
-
     @property
     def n_synapses(self) -> int:
         """Synapses drawn."""
@@ -141,8 +138,7 @@ class GpuEngine:
         most = len(self._record[0]) // self.layout.n_neurons if self.record else last
         while self.position < last:
             n = min(last - self.position, most, _LAUNCH_STEPS)
-            self._run(n, external)
-            self.position += n
+            self.launch(n, external)
             if self.record:
                 pieces.append(self._take_record())
         if int(self._failed):
@@ -190,8 +186,10 @@ class GpuEngine:
         self._recorded.zero_()
         return found[:, np.lexsort((found[1], found[0]))]
 
-    def _run(self, n: int, external: tuple[Tensor, Tensor, int] | None) -> None:
+    def launch(self, n: int, external: tuple[Tensor, Tensor, int] | None = None) -> None:
+        """Start ``n`` steps and return at once: nothing waits for the device once a graph is captured."""
         self._step.fill_(self.position)
+        self.position += n
         if self.mode == "persistent":
             self._launch(n, external, update=True, deliver=True)
             return
@@ -209,18 +207,18 @@ class GpuEngine:
         if n < _GRAPH_STEPS:
             return n
         if self._graph is None:
-            self._graph = self.capture()
+            self._graph = self._capture()
         for _ in range(n // _GRAPH_STEPS):
             self._graph.replay()
         return n % _GRAPH_STEPS
 
-    def capture(self) -> "torch.cuda.CUDAGraph":
+    def _capture(self) -> "torch.cuda.CUDAGraph":
         """Steps as a CUDA graph that needs no argument: the step's number is on the device."""
-        saved = self.state(), self.tally.clone()
+        saved, tally, step = self.state(), self.tally.clone(), self._step.clone()
         self._two_launches(None)  # compiles
-        self._step.fill_(self.position)
-        self.restore(self.position, saved[0])
-        self.tally.copy_(saved[1])
+        self.restore(self.position, saved)
+        self.tally.copy_(tally)
+        self._step.copy_(step)
         self._recorded.zero_()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
@@ -245,8 +243,8 @@ class GpuEngine:
             self._n_thresholds,
             CURRENT=current is not None, CHANNELS=layout.n_channels, STORED=rows.stored,
             EXTERNAL=external is not None, RECORD=self.record, UPDATE=update, DELIVER=deliver,
-            BLOCK=self.lanes, BLOCKS=_power_of_two(n_blocks), SPIKES=_SPIKES, WIDTH=_WIDTH,
-            num_warps=max(4, min(16, self.lanes // 64)), enable_fp_fusion=False, **self._static,
+            BLOCK=self.lanes, BLOCKS=_power_of_two(n_blocks), SPIKES=self.tile[0], WIDTH=self.tile[1],
+            num_warps=self.tile[2], enable_fp_fusion=False, **self._static,
         )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:

@@ -85,7 +85,11 @@ def _collect(mail, more, bases, heard, now, b, n_blocks, patience, BLOCK: tl.con
         word, state = _read_box(box, known, step)
         tries += 1
     patience = tl.where(state >= 1 << 40, 0, patience)
+    # Where the vector is shorter than the program has threads, several threads hold copies of a word, and the
+    # last look may have shown them different ones: all read again what has come.
+    word = tl.load(box, known, 0, volatile=True)
     counts = tl.where(known, (word >> 36) & 0xFFF, 0).to(tl.int32)
+    counts = tl.where(patience > 0, counts, 0)
     rank = tl.cumsum(counts) - counts
     short = tl.where(counts > _IDS, 0, counts)
     for j in tl.static_range(_IDS):

@@ -21,7 +21,16 @@ from neuroai_kernels.connectivity.rules import (
 )
 from neuroai_kernels.philox.cpu import Words, philox_words
 
-__all__ = ["draw_rows_cpu", "row_counts_cpu", "sort_rows"]
+__all__ = [
+    "Key",
+    "draw_four",
+    "draw_rows_cpu",
+    "pick",
+    "row_counts_cpu",
+    "scaled",
+    "sort_rows",
+    "weight_and_delay",
+]
 
 Key = tuple[np.uint64, np.uint64]
 _LOW = np.uint64(0xFFFFFFFF)
@@ -34,28 +43,31 @@ _SOURCE, _TARGET, _DEVIATE = (
 
 
 @jit
-def _four(key: Key, tag: np.uint64, stream: int, block: int, source: int) -> Words:
+def draw_four(key: Key, tag: np.uint64, stream: int, block: int, source: int) -> Words:
+    """Words of four synapses of one source: ``block`` is their slot divided by four."""
     return philox_words(
         key[0], key[1], np.uint64(block), np.uint64(source), tag | np.uint64(stream), np.uint64(0)
     )
 
 
 @jit
-def _scaled(word: np.uint64, n: int) -> int:
+def scaled(word: np.uint64, n: int) -> int:
+    """Uniform in [0, n): the high half of the product."""
     return int((word * np.uint64(n)) >> _SHIFT)
 
 
 @jit
-def _pick(words: Words, place: int) -> np.uint64:
+def pick(words: Words, place: int) -> np.uint64:
     """One of four; a tuple of equal types is indexed at run time."""
     return words[place]
 
 
 @jit
-def _weight_and_delay(
+def weight_and_delay(
     word: np.uint64, weights: NDArray[np.float32], delays: NDArray[np.uint8],
     radii: NDArray[np.int32], cosines: NDArray[np.int32],
 ) -> tuple[np.float32, np.uint8]:  # fmt: skip
+    """Entries of the tables at the levels that the word's two deviates reach."""
     radius = np.int64(radii[word >> np.uint64(20)])
     angle = np.int64((word >> np.uint64(8)) & np.uint64(0xFFF))
     first = (radius * cosines[angle]) >> 12
@@ -68,9 +80,9 @@ def _weight_and_delay(
 @jit
 def _count_total(key: Key, stream: int, total: int, counts: NDArray[np.int64]) -> None:
     for q in range(0, total, 4):
-        words = _four(key, _SOURCE, stream, (q >> 2) & 0xFFFFFFFF, q >> 34)
+        words = draw_four(key, _SOURCE, stream, (q >> 2) & 0xFFFFFFFF, q >> 34)
         for j in range(min(4, total - q)):
-            counts[_scaled(_pick(words, j), len(counts))] += 1
+            counts[scaled(pick(words, j), len(counts))] += 1
 
 
 @jit
@@ -79,9 +91,9 @@ def _count_indegree(
 ) -> None:
     for target in range(first_target, first_target + n_targets):
         for k in range(0, degree, 4):
-            words = _four(key, _SOURCE, stream, k >> 2, target)
+            words = draw_four(key, _SOURCE, stream, k >> 2, target)
             for j in range(min(4, degree - k)):
-                counts[_scaled(_pick(words, j), len(counts))] += 1
+                counts[scaled(pick(words, j), len(counts))] += 1
 
 
 @jit
@@ -90,11 +102,11 @@ def _bernoulli_row(
 ) -> int:
     """Number of targets of one source; also the targets, as far as ``out`` reaches."""
     count, target, draw = 0, 0, 0
-    words = _four(key, _TARGET, stream, 0, source)
+    words = draw_four(key, _TARGET, stream, 0, source)
     while True:
         if draw & 3 == 0:
-            words = _four(key, _TARGET, stream, draw >> 2, source)
-        skip = int(np.searchsorted(table, np.uint32(_pick(words, draw & 3))))
+            words = draw_four(key, _TARGET, stream, draw >> 2, source)
+        skip = int(np.searchsorted(table, np.uint32(pick(words, draw & 3))))
         target += skip
         draw += 1
         if target >= n_targets:
@@ -124,9 +136,9 @@ def _fill_uniform(
     for i in range(len(counts)):
         place = cursor[first_source + i]
         for k in range(0, counts[i], 4):
-            words = _four(key, _TARGET, stream, k >> 2, first_source + i)
+            words = draw_four(key, _TARGET, stream, k >> 2, first_source + i)
             for j in range(min(4, counts[i] - k)):
-                targets[place + k + j] = first_target + _scaled(_pick(words, j), n_targets)
+                targets[place + k + j] = first_target + scaled(pick(words, j), n_targets)
 
 
 @jit
@@ -151,9 +163,9 @@ def _fill_deviates(
     for i in range(len(counts)):
         place = cursor[first_source + i]
         for k in range(0, counts[i], 4):
-            words = _four(key, _DEVIATE, stream, k >> 2, first_source + i)
+            words = draw_four(key, _DEVIATE, stream, k >> 2, first_source + i)
             for j in range(min(4, counts[i] - k)):
-                weight, delay = _weight_and_delay(_pick(words, j), weight_table, delay_table, radii, cosines)
+                weight, delay = weight_and_delay(pick(words, j), weight_table, delay_table, radii, cosines)
                 weights[place + k + j], delays[place + k + j] = weight, delay
         cursor[first_source + i] += counts[i]
 
@@ -167,13 +179,11 @@ def _fill_indegree(
 ) -> None:  # fmt: skip
     for target in range(first_target, first_target + n_targets):
         for k in range(0, degree, 4):
-            words = _four(key, _SOURCE, stream, k >> 2, target)
-            deviates = _four(key, _DEVIATE, stream, k >> 2, target)
+            words = draw_four(key, _SOURCE, stream, k >> 2, target)
+            deviates = draw_four(key, _DEVIATE, stream, k >> 2, target)
             for j in range(min(4, degree - k)):
-                source = first_source + _scaled(_pick(words, j), n_sources)
-                weight, delay = _weight_and_delay(
-                    _pick(deviates, j), weight_table, delay_table, radii, cosines
-                )
+                source = first_source + scaled(pick(words, j), n_sources)
+                weight, delay = weight_and_delay(pick(deviates, j), weight_table, delay_table, radii, cosines)
                 place = cursor[source]
                 targets[place], weights[place], delays[place] = target, weight, delay
                 cursor[source] = place + 1

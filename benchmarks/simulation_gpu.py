@@ -1,0 +1,195 @@
+"""The Potjans-Diesmann microcircuit at full size on a GPU: construction, memory, and the ladder of launches.
+
+Poisson drive, no recording. Before any time is printed, a small network's spikes must equal the CPU's in
+every mode, spike by spike; the full network's first steps must do so too; a replay of the captured graph
+must not wait for the host; two runs must end in the same state; and the rates of the timed run must lie
+within the tolerance of the published ones. The floor is the bytes of synapses, state and ring slots over the
+bandwidth of a copy measured in the same run.
+
+    python benchmarks/simulation_gpu.py [--seconds 10] [--tune] [--output RESULT.json]
+"""
+
+import argparse
+import json
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+import triton
+
+from neuroai.simulation.engine import CpuEngine
+from neuroai.simulation.gpu import GpuEngine, Mode
+from neuroai.simulation.layout import Layout, SpikeSchedule
+from neuroai.simulation.models import potjans_diesmann
+from neuroai.simulation.models.potjans_diesmann import FULL_RATES
+
+HERE = Path(__file__).parent
+NOTHING = SpikeSchedule(np.empty(0, np.int32), np.empty(0, np.int32))
+TOLERANCES = {"L23E": 0.15, "L6E": 0.15}
+STEPS_A_SECOND = 10_000
+# A state of 26 bytes a neuron and step (potential, current, counter; a ring slot read and cleared).
+STATE_BYTES = 26
+
+
+def same_spikes(layout: Layout, steps: int, modes: tuple[str, ...]) -> int:
+    """Spikes of the CPU engine, which every mode must give; their number."""
+    expected = CpuEngine(layout, deterministic=True).advance(steps, NOTHING)
+    for mode in modes:
+        found = GpuEngine(layout, "cuda", mode=mode).advance(steps, NOTHING)
+        if not all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True)):
+            raise SystemExit(f"mode {mode}: spikes differ from the CPU's; no time is printed")
+    return len(expected[0])
+
+
+def build(layout: Layout) -> tuple[GpuEngine, dict[str, float]]:
+    """The engine; seconds of a first and a second construction, and gigabytes."""
+    seconds = []
+    for _ in range(2):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        engine = GpuEngine(layout, "cuda", record=False)
+        torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+        held = torch.cuda.memory_allocated() - before
+        peak = torch.cuda.max_memory_allocated() - before
+        if len(seconds) == 1:
+            del engine
+    return engine, {
+        "build_seconds_first": seconds[0],
+        "build_seconds": seconds[1],
+        "gigabytes": held / 1e9,
+        "peak_gigabytes": peak / 1e9,
+        "synapses": engine.n_synapses,
+    }
+
+
+def rates(engine: GpuEngine, counts: torch.Tensor, seconds: float) -> dict[str, float]:
+    sizes = np.diff(engine.layout.populations.bounds.numpy())
+    return dict(zip(engine.layout.names, (counts.numpy() / sizes / seconds).round(3).tolist(), strict=True))
+
+
+def run(engine: GpuEngine, mode: Mode, seconds: float) -> dict[str, Any]:
+    """Real-time factor and rates of a stretch, after a stretch that compiles and captures."""
+    engine.mode = mode
+    engine.advance(engine.position + 200, NOTHING)
+    steps = round(seconds * STEPS_A_SECOND)
+    before = engine.spike_counts()
+    start = time.perf_counter()
+    engine.advance(engine.position + steps, NOTHING)
+    torch.cuda.synchronize()
+    wall = time.perf_counter() - start
+    found = rates(engine, engine.spike_counts() - before, seconds)
+    return {"real_time_factor": wall / seconds, "us_per_step": 1e6 * wall / steps, "rates_hz": found}
+
+
+def within(found: dict[str, float]) -> bool:
+    return all(abs(found[k] / v - 1) <= TOLERANCES.get(k, 0.10) for k, v in FULL_RATES.items())
+
+
+def captured_without_waiting(engine: GpuEngine) -> None:
+    """Replays under the debug mode in which any wait for the device is an error."""
+    engine.mode = "graph"
+    engine.advance(engine.position + 100, NOTHING)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        engine.launch(100)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def reruns(engine: GpuEngine, steps: int) -> bool:
+    """Whether two runs from one state end in the same state, bit by bit."""
+    position, state = engine.position, engine.state()
+    ends = []
+    for _ in range(2):
+        engine.restore(position, state)
+        engine.advance(position + steps, NOTHING)
+        ends.append(engine.state())
+    return all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def copy_bandwidth() -> float:
+    """Bytes a second, read and written."""
+    source = torch.empty(2**30, dtype=torch.uint8, device="cuda").random_()
+    target = torch.empty_like(source)
+    target.copy_(source)
+    first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    first.record()
+    for _ in range(10):
+        target.copy_(source)
+    last.record()
+    last.synchronize()
+    return 10 * 2 * len(source) / (first.elapsed_time(last) / 1e3)
+
+
+def floor(engine: GpuEngine, found: dict[str, float], bandwidth: float) -> float:
+    """Real-time factor if only bytes counted: synapses of the spikes, and the state of all neurons."""
+    sizes = np.diff(engine.layout.populations.bounds.numpy())
+    ends = engine.rows.starts[:, -1].cpu().numpy().astype(np.int64)
+    lengths = np.diff(np.concatenate([[0], ends]))
+    bounds = engine.layout.populations.bounds.numpy()
+    means = [lengths[a:b].mean() for a, b in pairwise(bounds)]
+    events = float(np.sum(sizes * np.array(list(found.values())) * means))
+    return (4 * events + STEPS_A_SECOND * STATE_BYTES * engine.layout.n_neurons) / bandwidth
+
+
+def tune(engine: GpuEngine) -> list[dict[str, float]]:
+    """Tiles of delivery and warps of a program, persistent."""
+    engine.mode, found, chosen = "persistent", [], engine.tile
+    for tile in [(s, w, n) for n in (4, 8, 16) for s, w in ((16, 32), (16, 64), (32, 32), (32, 64))]:
+        engine.tile = tile
+        factor = run(engine, "persistent", 0.5)["real_time_factor"]
+        found.append({"spikes": tile[0], "width": tile[1], "warps": tile[2], "real_time_factor": factor})
+        print(found[-1], flush=True)
+    engine.tile = chosen
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "simulation_gpu.json")
+    arguments = parser.parse_args()
+    modes = get_args(Mode)
+    layout = potjans_diesmann(drive="poisson", seed=arguments.seed).layout()
+    result: dict[str, Any] = {
+        "network": "Potjans-Diesmann 2014, full size, Poisson drive, no recording",
+        "device": torch.cuda.get_device_name(0),
+        "torch": torch.__version__,
+        "triton": triton.__version__,
+        "seed": arguments.seed,
+        "identical_small": same_spikes(potjans_diesmann(scale=0.05, seed=1).layout(), 2000, modes),
+        "identical_full": same_spikes(layout, 300, ("persistent",)),
+    }
+    engine, found = build(layout)
+    result |= found
+    captured_without_waiting(engine)
+    result["identical_reruns"] = reruns(engine, 2000)
+    engine.mode = "persistent"
+    engine.advance(max(engine.position, STEPS_A_SECOND // 2), NOTHING)
+    ladder = {"persistent": run(engine, "persistent", arguments.seconds)}
+    if not result["identical_reruns"] or not within(ladder["persistent"]["rates_hz"]):
+        print(json.dumps(result | {"rates_hz": ladder["persistent"]["rates_hz"]}, indent=2))
+        raise SystemExit("reruns differ or rates lie outside their tolerance: no time is printed")
+    ladder["graph"] = run(engine, "graph", min(1.0, arguments.seconds))
+    ladder["eager"] = run(engine, "eager", 0.05)
+    bandwidth = copy_bandwidth()
+    result["copy_gb_per_s"] = bandwidth / 1e9
+    result["floor_real_time_factor"] = floor(engine, ladder["persistent"]["rates_hz"], bandwidth)
+    result["ladder"] = ladder
+    if arguments.tune:
+        result["tune"] = tune(engine)
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
