@@ -18,10 +18,10 @@ from neuroai_kernels.segment_overlap.bits import PackedBits
 
 __all__ = ["Form", "SpikeList", "Spikes", "SynapseIndex", "Transposed", "event_matmul"]
 
-#: Gather while more than this share of a batch's sources spike, as ``benchmarks/event_matmul.py`` found:
-#: (rows of the batch, share). A single row is quicker scattered at any activity on a CPU.
-GATHER_FROM = {"cpu": (8, 0.25), "cuda": (8, 0.1)}
-#: Share of sources that spike from which shared memory beats atomics on global memory.
+#: Gather when each source spikes more often than this over the rows of a batch. On a CPU as
+#: ``benchmarks/event_matmul.py`` found; on CUDA an estimate from bytes and the rate of atomics, not measured.
+GATHER_FROM = {"cpu": 7.0, "cuda": 1.0}
+#: Share of sources that spike from which shared memory should beat atomics on global memory; an estimate too.
 TILED_FROM = 0.005
 _BITS_BELOW_LARGEST = 40
 _SMALLEST = 1e-200  # so that a quantum and its inverse are normal numbers
@@ -86,12 +86,12 @@ def _chosen_form(
     made, device = synapses.__dict__, values.device.type
     if device == "cuda" and "tiles" in made and dtype == torch.float32:
         return "tiled" if activity is None or activity >= TILED_FROM else "scatter"
-    least, share = GATHER_FROM.get(device, (1, 1.0))
-    if "transposed" not in made or values.dtype == torch.int32 or len(values) < least:
+    if "transposed" not in made or values.dtype == torch.int32:
         return "scatter"
     if activity is None and device == "cpu":
         activity = int(torch.count_nonzero(values)) / max(1, values.numel())
-    return "gather" if activity is not None and activity > share else "scatter"
+    busy = activity is not None and activity * len(values) > GATHER_FROM.get(device, 1.0)
+    return "gather" if busy else "scatter"
 
 
 def event_matmul(

@@ -1,5 +1,7 @@
 """Spikes times sparse weights against a dense product in double precision; gradients; exact sums."""
 
+import shutil
+import subprocess
 from itertools import pairwise
 
 import numpy as np
@@ -220,7 +222,7 @@ def test_forms_on_a_gpu(kind, form):
 def test_busy_batches_are_gathered_once_the_synapses_by_target_exist(monkeypatch):
     from neuroai_kernels import event_matmul as module
 
-    synapses, weights, spikes = problem(37, 65, 400, 16)
+    synapses, weights, spikes = problem(37, 65, 400, 40)
     seen = []
     real = module.event_product
     monkeypatch.setattr(module, "event_product", lambda *a: (seen.append(a[9]), real(*a))[1])
@@ -267,6 +269,21 @@ def test_refusals(call, error, message):
 
 
 ONE = torch.tensor([1], dtype=torch.int32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weighted", [0, 1])
+@pytest.mark.parametrize("kind", [0, 1, 2], ids=["mask", "graded", "packed"])
+def test_tiled_kernel_run_on_a_cpu(kind, weighted, tmp_path, repository):
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    here, program = repository / "tests/kernels/event_matmul", tmp_path / "tiled"
+    include = f"-I{repository / 'kernels/neuroai_kernels/event_matmul'}"
+    options = ["-std=c++20", "-O1", "-pthread", f"-DKIND={kind}", f"-DWEIGHTED={weighted}", include]
+    subprocess.run([compiler, *options, str(here / "tiled_on_a_cpu.cpp"), "-o", str(program)], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow
