@@ -6,6 +6,7 @@ from neuroai.geometry.cka import minibatch_cka as minibatch_cka
 from neuroai.geometry.communities import block_model as block_model
 from neuroai.geometry.communities import louvain as louvain
 from neuroai.geometry.communities import modularity as modularity
+from neuroai.geometry.communities import stable_modularity as stable_modularity
 from neuroai.geometry.compare import compare as compare
 from neuroai.geometry.compare import noise_ceiling as noise_ceiling
 from neuroai.geometry.connectome import affinities as affinities
@@ -13,8 +14,10 @@ from neuroai.geometry.connectome import factor_match as factor_match
 from neuroai.geometry.connectome import factorise as factorise
 from neuroai.geometry.energy import energy_distance as energy_distance
 from neuroai.geometry.energy import energy_shape_distance as energy_shape_distance
+from neuroai.geometry.lfr import lfr_graph as lfr_graph
 from neuroai.geometry.movies import compare_over_time as compare_over_time
 from neuroai.geometry.movies import rdm_over_time as rdm_over_time
+from neuroai.geometry.nested import nested_block_model as nested_block_model
 from neuroai.geometry.pairwise import pairwise_distances as pairwise_distances
 from neuroai.geometry.rdm import crossnobis as crossnobis
 from neuroai.geometry.rdm import poisson_crossvalidated as poisson_crossvalidated
