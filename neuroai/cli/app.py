@@ -9,6 +9,7 @@ from typer import Argument, Option
 from neuroai.cli.data import data
 from neuroai.cli.dendrites import dendrites
 from neuroai.cli.geometry import geometry
+from neuroai.cli.simulate import simulate
 from neuroai.cli.spikes import spikes
 from neuroai.cli.whiten import whiten
 
@@ -26,6 +27,7 @@ app.add_typer(dendrites, name="dendrites")
 _FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(context_settings=_FREE)(whiten)
 app.command(context_settings=_FREE)(geometry)
+app.command(context_settings=_FREE)(simulate)
 
 
 def _version(wanted: bool) -> None:
@@ -171,7 +173,11 @@ def report(run: Annotated[Path, Argument(help="A run directory.")]) -> None:
 @app.command()
 def demo(
     what: Annotated[
-        str, Argument(help="encode (simulated cortex), spikes (place cells), whitening (photographs).")
+        str,
+        Argument(
+            help="encode (simulated cortex), whitening (photographs), simulate (cortical microcircuit), "
+            "spikes (transformer over place cells), dendrites (continual learning of digits)."
+        ),
     ] = "encode",
     out: Annotated[Path | None, Option(help="Folder of the runs; default runs/demo-encode.")] = None,
     seed: Annotated[int, Option(help="Seed of the simulation.")] = 0,

@@ -154,7 +154,9 @@ def distribution_lines(
     pooled = np.concatenate([np.empty(0), *kept.values()])
     if len(pooled):
         low, high = limits or (float(pooled.min()), float(np.percentile(pooled, 99.5)))
-        high = high if high > low else low + 1e-9 + abs(low) * 1e-6
+        if high - low < 1e-6 * abs(low) or high == low:  # all alike: room on both sides
+            room = 0.05 * abs(low) or 0.5
+            low, high = low - room, high + room
         edges = np.geomspace(low, high, bins + 1) if logarithmic else np.linspace(low, high, bins + 1)
         for number, (name, found) in enumerate(kept.items()):
             style = "-" if number < len(PALETTE) else "--"

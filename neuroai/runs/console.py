@@ -73,10 +73,14 @@ class BarProgress:
         self.bars.stop()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Report that ``done`` of ``total`` parts of a stage are finished."""
-        if stage not in self.tasks:
-            self.tasks[stage] = self.bars.add_task(stage, total=total)
-        self.bars.update(self.tasks[stage], completed=done, total=total)
+        """Report that ``done`` of ``total`` parts of a stage are finished.
+
+        What follows a colon in ``stage`` may change from call to call: it is shown beside the same bar.
+        """
+        name = stage.partition(": ")[0]
+        if name not in self.tasks:
+            self.tasks[name] = self.bars.add_task(stage, total=total)
+        self.bars.update(self.tasks[name], completed=done, total=total, description=stage)
 
 
 class NoProgress:

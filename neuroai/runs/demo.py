@@ -32,10 +32,10 @@ def demo(
     Parameters
     ----------
     what : str
-        ``encode``, or ``whitening``: local whitening of patches of photographs, or ``spikes``: a
-        transformer over the spikes of simulated place cells.
+        ``encode``, or ``whitening``: local whitening of patches of photographs, ``simulate``: a tenth of
+        the cortical microcircuit, or ``spikes``: a transformer over the spikes of simulated place cells.
     out : path, optional
-        Folder of the runs; default ``runs/demo-encode`` or ``runs/demo-whitening``.
+        Folder of the runs; default ``runs/demo-WHAT``.
     seed : int
         Of the simulation and of the fits.
     progress : callable, optional
@@ -60,6 +60,10 @@ def demo(
         from neuroai.runs.whiten import demo_whitening
 
         return demo_whitening(out=out, seed=seed, progress=progress)
+    if what == "simulate":
+        from neuroai.runs.simulate import demo_simulation
+
+        return demo_simulation(out=out, seed=seed, progress=progress)
     if what == "spikes":
         from neuroai.runs.spikes_train import demo_spikes
 
@@ -69,7 +73,7 @@ def demo(
 
         return demo_dendrites(out=out, seed=seed, progress=progress)
     if what != "encode":
-        raise ConfigError(f"found the demo {what!r}; there are: dendrites, encode, spikes, whitening")
+        raise ConfigError(f"found the demo {what!r}; there are: dendrites, encode, simulate, spikes, whitening")
     from neuroai.encoders.features import FeatureMaps
     from neuroai_datasets.simulators import simulate_visual_cortex
 

@@ -157,7 +157,7 @@ def make_engine(layout: Layout, device: str, *, deterministic: bool = False) -> 
     ConfigError
         If the device is not there.
     """
-    kind = torch.device(device).type
+    kind = str(device).partition(":")[0]
     if kind == "cpu":
         return CpuEngine(layout, deterministic=deterministic)
     if kind != "cuda" or not torch.cuda.is_available():

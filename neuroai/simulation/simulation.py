@@ -26,6 +26,7 @@ __all__ = ["Progress", "SilentPopulationWarning", "Simulation"]
 
 Progress = Callable[[str, int, int], None]
 _CHUNK_STEPS = 1000
+_CHECKPOINT_SECONDS = 10.0
 
 
 class SilentPopulationWarning(UserWarning):
@@ -47,7 +48,7 @@ class Simulation:
     checkpoints : path, optional
         Folder to save the state in while running; a simulation that finds one there continues from it.
     checkpoint_every : float
-        Simulated seconds between two checkpoints.
+        Simulated seconds between two checkpoints; 10 when left out.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class Simulation:
         deterministic: bool = False,
         memory: int | str | None = None,
         checkpoints: str | Path | None = None,
-        checkpoint_every: float = 10.0,
+        checkpoint_every: float | None = None,
     ) -> None:
         self.network = network
         self.estimate = check_memory(network, memory)
@@ -78,7 +79,8 @@ class Simulation:
         self._spikes: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
         self._recorded_from = 0
         self._folder = None if checkpoints is None else Path(checkpoints)
-        self._every = max(1, round(checkpoint_every / network.dt))
+        every = _CHECKPOINT_SECONDS if checkpoint_every is None else checkpoint_every
+        self._every = max(1, round(every / network.dt))
         if self._folder is not None:
             self._resume()
 
