@@ -49,6 +49,7 @@ class CategoricalReadout(nn.Module):
     def log_parts(self, h: Tensor, session: str) -> tuple[Tensor, Tensor]:
         """Log softmax over units and symbols (n, N + 3), and over bins and symbols (n, B + 3)."""
         dtype = torch.promote_types(h.dtype, torch.float32)
+        h = h.to(self.bin.weight.dtype)
         unit, bins = self.unit[session](h), self.bin(h)
         return unit.to(dtype).log_softmax(-1), bins.to(dtype).log_softmax(-1)
 

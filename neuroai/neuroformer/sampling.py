@@ -37,7 +37,8 @@ class Sampling:
     refractory: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.temperature <= 0 or not 0 < self.top_p <= 1 or (self.top_k or 1) < 1 or self.refractory < 0:
+        few = self.top_k is not None and self.top_k < 1
+        if self.temperature <= 0 or not 0 < self.top_p <= 1 or few or self.refractory < 0:
             raise ConfigError(
                 f"temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}, refractory "
                 f"{self.refractory}: expected above 0, at least 1, above 0 up to 1, at least 0"
