@@ -18,11 +18,52 @@ import triton.language as tl
 
 from neuroai_kernels.neuron_update.gpu import advance_block, count_poisson, push_block
 
-__all__ = ["step_kernel"]
+__all__ = ["record_spikes", "step_kernel", "update_block"]
 
 # A word: 15 bits of the step, 12 of the number of spikes, three places in the block of 12 bits. More places
 # are written to a list that the readers look up.
 _IDS = tl.constexpr(3)
+
+
+@triton.jit
+def update_block(
+    block, c, variables, free_at, current, ring, quantum, events, key, now, n_neurons, n_inputs, mask,
+    KINDS: tl.constexpr, POISSON: tl.constexpr, CURRENT: tl.constexpr, NOISE: tl.constexpr,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """One step of the neurons of a block, whose arrivals are read from the ring and cleared; which spike."""
+    first, stop, channels = tl.load(block), tl.load(block + 1), tl.load(block + 4)
+    base = first // 4 * 4
+    neuron = base + tl.arange(0, BLOCK)
+    inside = (neuron >= first) & (neuron < stop)
+    slot = ring + (now & mask).to(tl.int64) * n_inputs + neuron
+    # Past the first cache: the additions to this slot were made in the second.
+    arrived = tl.load(slot, inside, 0, cache_modifier=".cg").to(tl.float32) * quantum
+    tl.store(slot, 0, inside)
+    second = tl.zeros([BLOCK], tl.float32)
+    if CHANNELS > 1:
+        both = (neuron >= first) & (neuron < tl.where(channels > 1, stop, first))
+        second = tl.load(slot + n_neurons, both, 0, cache_modifier=".cg").to(tl.float32) * quantum
+        tl.store(slot + n_neurons, 0, inside)
+    if POISSON:
+        events = tl.load(c + 5) * events
+        to_first = tl.load(c + 6) == 0
+        arrived = tl.where(to_first, arrived + events, arrived)
+        second = tl.where(to_first, second, second + events)
+    push = push_block(key, base, neuron, inside, now, c, current, CURRENT, NOISE, BLOCK)
+    return advance_block(
+        variables, free_at, n_neurons, neuron, inside, tl.load(block + 3), channels, c, arrived, second, push,
+        now, KINDS,
+    )  # fmt: skip
+
+
+@triton.jit
+def record_spikes(spiking, count, neuron, now, record, recorded, room, BLOCK: tl.constexpr):
+    """Append the spikes of a block to the record of steps and neurons."""
+    flags = spiking.to(tl.int32)
+    at = tl.atomic_add(recorded, count, sem="relaxed") + tl.cumsum(flags) - flags
+    tl.store(record + at, now + tl.zeros([BLOCK], tl.int32), spiking & (at < room))
+    tl.store(record + room + at, neuron, spiking & (at < room))
 
 
 @triton.jit
@@ -52,10 +93,7 @@ def _publish(
     tl.store(box, word + tl.zeros([BLOCKS], tl.int64), reader < n_blocks)
     if RECORD:
         if count > 0:
-            flags = spiking.to(tl.int32)
-            at = tl.atomic_add(recorded, count, sem="relaxed") + tl.cumsum(flags) - flags
-            tl.store(record + at, now + tl.zeros([BLOCK], tl.int32), spiking & (at < room))
-            tl.store(record + room + at, base + lane, spiking & (at < room))
+            record_spikes(spiking, count, base + lane, now, record, recorded, room, BLOCK)
     return count
 
 
@@ -170,15 +208,10 @@ def step_kernel(
     """``n_steps`` steps of one block; ``step`` holds the next step for UPDATE, then the same for DELIVER."""
     b = tl.program_id(0)
     block = blocks + 6 * b
-    first, stop, population = tl.load(block), tl.load(block + 1), tl.load(block + 2)
-    kind, channels = tl.load(block + 3), tl.load(block + 4)
+    first, population = tl.load(block), tl.load(block + 2)
     c, key = coefficients + population * COEFFICIENTS, tl.load(seed).to(tl.uint64)
     limits = thresholds + population * n_thresholds
-    base = first // 4 * 4
-    lane = tl.arange(0, BLOCK)
-    neuron = base + lane
-    inside = (neuron >= first) & (neuron < stop)
-    both = (neuron >= first) & (neuron < tl.where(channels > 1, stop, first))
+    base, lane = first // 4 * 4, tl.arange(0, BLOCK)
     mine = heard + b.to(tl.int64) * n_neurons
     now = tl.load(step) if UPDATE else tl.load(step + 1)
     events = tl.zeros([BLOCK], tl.float32)
@@ -187,22 +220,9 @@ def step_kernel(
     spikes = now * 0
     for _ in range(n_steps):
         if UPDATE:
-            slot = ring + (now & mask) * n_inputs + neuron
-            arrived = tl.load(slot, inside, 0, cache_modifier=".cg").to(tl.float32) * quantum
-            tl.store(slot, 0, inside)
-            second = tl.zeros([BLOCK], tl.float32)
-            if CHANNELS > 1:
-                second = tl.load(slot + n_neurons, both, 0, cache_modifier=".cg").to(tl.float32) * quantum
-                tl.store(slot + n_neurons, 0, inside)
-            if POISSON:
-                events = tl.load(c + 5) * events
-                to_first = tl.load(c + 6) == 0
-                arrived = tl.where(to_first, arrived + events, arrived)
-                second = tl.where(to_first, second, second + events)
-            push = push_block(key, base, neuron, inside, now, c, current, CURRENT, NOISE, BLOCK)
-            spiking = advance_block(
-                variables, free_at, n_neurons, neuron, inside, kind, channels, c, arrived, second, push, now,
-                KINDS,
+            spiking = update_block(
+                block, c, variables, free_at, current, ring, quantum, events, key, now,
+                n_neurons, n_inputs, mask, KINDS, POISSON, CURRENT, NOISE, CHANNELS, BLOCK,
             )  # fmt: skip
             spikes += _publish(
                 spiking, lane, now, mail, more, b, n_blocks, record, recorded, room, base,
