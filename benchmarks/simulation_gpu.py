@@ -6,7 +6,10 @@ must not wait for the host; two runs must end in the same state; and the rates o
 within the tolerance of the published ones. The floor is the bytes of synapses, state and ring slots over the
 bandwidth of a copy measured in the same run.
 
-    python benchmarks/simulation_gpu.py [--seconds 10] [--tune] [--output RESULT.json]
+With ``--large``, the synthetic network of the multi-area model's counts (24.2e9 synapses) too, none stored:
+its construction, memory and time, once a small one gave the CPU's spikes.
+
+    python benchmarks/simulation_gpu.py [--seconds 10] [--tune] [--large] [--output RESULT.json]
 """
 
 import argparse
@@ -22,8 +25,9 @@ import triton
 
 from neuroai.simulation.engine import CpuEngine
 from neuroai.simulation.gpu import GpuEngine, Mode
+from neuroai.simulation.gpu_large import LargeEngine
 from neuroai.simulation.layout import Layout, SpikeSchedule
-from neuroai.simulation.models import potjans_diesmann
+from neuroai.simulation.models import multi_area, potjans_diesmann
 from neuroai.simulation.models.potjans_diesmann import FULL_RATES
 
 HERE = Path(__file__).parent
@@ -151,11 +155,44 @@ def tune(engine: GpuEngine) -> list[dict[str, float]]:
     return found
 
 
+def large() -> dict[str, Any]:
+    """4.13e6 neurons and 24.2e9 synapses on one card."""
+    layout = multi_area(0.003).layout()
+    reference = CpuEngine(layout, deterministic=True)
+    expected = reference.advance(1000, NOTHING)
+    found = LargeEngine(layout, "cuda", quantum=float(reference.quantum)).advance(1000, NOTHING)
+    if not all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True)):
+        raise SystemExit("drawn synapses: spikes differ from the CPU's; no time is printed")
+    layout = multi_area().layout()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    engine = LargeEngine(layout, "cuda", record=False)
+    torch.cuda.synchronize()
+    built = time.perf_counter() - start
+    engine.advance(200, NOTHING)
+    before, start = engine.spike_counts(), time.perf_counter()
+    engine.advance(1200, NOTHING)
+    torch.cuda.synchronize()
+    wall = time.perf_counter() - start
+    n_spikes = int((engine.spike_counts() - before).sum())
+    return {
+        "neurons": layout.n_neurons,
+        "synapses": engine.n_synapses,
+        "build_seconds": built,
+        "gigabytes": torch.cuda.max_memory_allocated() / 1e9,
+        "real_time_factor": wall / 0.1,
+        "mean_rate_hz": n_spikes / layout.n_neurons / 0.1,
+        "identical_small": len(expected[0]),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--large", action="store_true")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "simulation_gpu.json")
     arguments = parser.parse_args()
     modes = get_args(Mode)
@@ -187,6 +224,9 @@ def main() -> None:
     result["ladder"] = ladder
     if arguments.tune:
         result["tune"] = tune(engine)
+    if arguments.large:
+        del engine
+        result["large"] = large()
     arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
 

@@ -17,7 +17,7 @@ from neuroai.simulation.gpu_state import DeviceNetwork, External, processors
 from neuroai.simulation.layout import Layout, SpikeSchedule
 from neuroai_kernels.neuron_update.gpu import population_blocks
 
-__all__ = ["GpuEngine", "Mode"]
+__all__ = ["GpuEngine", "Mode", "fits_blocks"]
 
 Mode = Literal["eager", "graph", "persistent"]
 _MOST_LANES = 4096
@@ -154,19 +154,24 @@ def _power_of_two(n: int) -> int:
     return 1 << max(n - 1, 1).bit_length()
 
 
+def fits_blocks(layout: Layout, processors: int) -> bool:
+    """Whether blocks, one for each multiprocessor, hold the network."""
+    size = _MOST_LANES // layout.n_channels - 3
+    return len(population_blocks(layout.populations, size)) <= 1 << (processors.bit_length() - 1)
+
+
 def _choose_blocks(layout: Layout, processors: int) -> tuple[int, Tensor]:
     """Lanes and blocks: as many blocks as there are multiprocessors, up to a power of two.
 
     The words of that many blocks fill a vector, and the fewer neurons a block has, the sooner it is done.
     """
     most = 1 << (processors.bit_length() - 1)
-    size = _FEWEST_NEURONS
-    while len(blocks := population_blocks(layout.populations, size)) > most and size < _MOST_LANES:
-        size += 1 + size // 64
-    lanes = max(_FEWEST_LANES, _power_of_two(size + 3))
-    if len(blocks) > most or lanes * layout.n_channels > _MOST_LANES:
+    if not fits_blocks(layout, processors):
         raise ConfigError(
             f"{layout.n_neurons} neurons in {len(layout.names)} populations do not fit {most} blocks of "
             f"{_MOST_LANES // layout.n_channels}: neuroai.simulation.gpu_large has the engine for them"
         )
-    return lanes, blocks
+    size = _FEWEST_NEURONS
+    while len(blocks := population_blocks(layout.populations, size)) > most:
+        size = min(size + 1 + size // 64, _MOST_LANES // layout.n_channels - 3)
+    return max(_FEWEST_LANES, _power_of_two(size + 3)), blocks

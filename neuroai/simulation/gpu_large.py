@@ -12,17 +12,21 @@ import triton.language as tl
 from torch import Tensor
 
 from neuroai.errors import ConfigError
+from neuroai.simulation.gpu import GpuEngine, fits_blocks
 from neuroai.simulation.gpu_kernels import record_spikes, update_block
-from neuroai.simulation.gpu_state import DeviceNetwork, External
+from neuroai.simulation.gpu_state import DeviceNetwork, External, processors
 from neuroai.simulation.layout import Layout
+from neuroai_kernels.connectivity import expected_synapses
 from neuroai_kernels.drawn_delivery import draw_plan, quantum_of
 from neuroai_kernels.drawn_delivery.gpu import launch_drawn
 from neuroai_kernels.neuron_update.gpu import count_poisson, population_blocks
 
-__all__ = ["LargeEngine"]
+__all__ = ["LargeEngine", "gpu_engine"]
 
 _LANES = 512
 _RULES = ("fixed_total", "fixed_outdegree")
+# Bytes of a stored synapse with its share of the index, and the part of a free card that it may take.
+_STORED_BYTES, _SHARE = 5, 0.8
 
 
 @triton.jit(do_not_specialize=["room", "n_neurons", "n_inputs", "mask", "n_thresholds"])
@@ -143,3 +147,13 @@ class LargeEngine(DeviceNetwork):
     def _deliver_early(self, external: External) -> None:
         self._set_step(-1)
         self._deliver_external(external, -1)
+
+
+def gpu_engine(layout: Layout, device: torch.device | str) -> DeviceNetwork:
+    """The engine of a network on a card: synapses stored where they fit, drawn at every spike where not."""
+    device = torch.device(device)
+    needed = _STORED_BYTES * sum(expected_synapses(c) for c in layout.connections)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else float("inf")
+    if fits_blocks(layout, processors(device)) and needed < _SHARE * free:
+        return GpuEngine(layout, device)
+    return LargeEngine(layout, device)

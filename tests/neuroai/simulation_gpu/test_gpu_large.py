@@ -65,3 +65,19 @@ def test_rules_that_must_be_stored():
 
     with pytest.raises(ConfigError, match="fixed_indegree must be stored"):
         LargeEngine(network(FixedIndegree(3)).layout(), "cpu")
+
+
+def test_the_engine_is_chosen_by_size(gpu_device):
+    """A card of four multiprocessors, as the interpreter has, holds four blocks of 4,093 neurons."""
+    from neuroai.simulation.gpu import GpuEngine, fits_blocks
+    from neuroai.simulation.gpu_large import LargeEngine, gpu_engine
+
+    small = Network([Population("E", 4 * 4093, LIFExp())]).layout()
+    large = Network([Population("E", 4 * 4093 + 1, LIFExp())]).layout()
+    assert fits_blocks(small, 4)
+    assert not fits_blocks(large, 4)
+    if gpu_device == "cpu":
+        assert isinstance(gpu_engine(small, "cpu"), GpuEngine)
+        assert isinstance(gpu_engine(large, "cpu"), LargeEngine)
+        with pytest.raises(ConfigError, match="do not fit 4 blocks"):
+            GpuEngine(large, "cpu")
