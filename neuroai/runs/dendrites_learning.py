@@ -133,7 +133,7 @@ def dendrites_continual(
     Run
         ``.summary["methods"]`` holds each method's ``mean`` accuracy over all tasks after the last, ``low``
         and ``high`` of its 95 % interval, ``final`` by seed; ``.summary["gaps"]`` paired differences.
-        ``result.nc`` holds accuracies by method, seed, tasks learned and task.
+        ``result.nc`` holds accuracies by network, seed, tasks learned and task.
 
     Raises
     ------
@@ -273,8 +273,8 @@ def _remembered_tasks(config: Mapping[str, Any], report: "Progress", _: Path) ->
     page = partial(_placed, continual_page, [told], dumps(config), curves)
     values = xr.DataArray(
         np.stack([one.accuracy for one in found.values()]),
-        dims=("method", "seed", "learned", "task"),
-        coords={"method": list(found)},
+        dims=("network", "seed", "learned", "task"),
+        coords={"network": list(found)},
     )
     tree = xr.DataTree.from_dict({"/": values.to_dataset(name="accuracy")})
     return Outcome(summary, [told], page, {"title": summary["images_title"]}, tree)
