@@ -164,6 +164,6 @@ def make_engine(layout: Layout, device: str, *, deterministic: bool = False) -> 
         raise ConfigError(f"device {device!r}: expected 'cpu', or 'cuda' on a machine with an NVIDIA GPU")
     if layout.plastic is not None:
         raise ConfigError("plastic projections run on a CPU only: device='cpu'")
-    from neuroai.simulation.gpu import GpuEngine
+    from neuroai.simulation.gpu_large import gpu_engine
 
-    return GpuEngine(layout, device, deterministic=deterministic)
+    return gpu_engine(layout, device)

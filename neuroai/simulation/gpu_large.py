@@ -149,7 +149,7 @@ class LargeEngine(DeviceNetwork):
         self._deliver_external(external, -1)
 
 
-def gpu_engine(layout: Layout, device: torch.device | str) -> DeviceNetwork:
+def gpu_engine(layout: Layout, device: torch.device | str) -> GpuEngine | LargeEngine:
     """The engine of a network on a card: synapses stored where they fit, drawn at every spike where not."""
     device = torch.device(device)
     needed = _STORED_BYTES * sum(expected_synapses(c) for c in layout.connections)
