@@ -25,6 +25,7 @@ from neuroai_kernels.neuron_scan import Adaptation as Adaptation
 from neuroai_kernels.neuron_scan import NeuronScan as NeuronScan
 from neuroai_kernels.neuron_scan import Surrogate as Surrogate
 from neuroai_kernels.neuron_scan import neuron_scan as neuron_scan
+from neuroai_kernels.neuron_update import neuron_update as neuron_update
 from neuroai_kernels.philox import philox as philox
 from neuroai_kernels.philox import philox_uniform as philox_uniform
 from neuroai_kernels.philox import stream_counter as stream_counter

@@ -47,3 +47,10 @@ def test_haxby_category_maps_replicate(run_small, data_root: Path) -> None:
     printed = run_small("haxby_category_maps", NEUROAI_DATA=str(data_root))
     assert number(r"identification of categories from maps: ", printed) > 0.6
     assert number(r"median r ", printed) >= 0.066
+
+
+def test_published_networks_fire_as_published(run_small) -> None:
+    printed = run_small("simulation_networks")
+    assert abs(number(r"balanced network: largest deviation from theory = ", printed)) < 0.05
+    assert abs(number(r"microcircuit: largest deviation from known rates = ", printed)) < 0.2
+    assert number(r"coefficient of variation, 1 to 2 s = ", printed) > 0.03

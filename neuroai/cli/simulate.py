@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 def simulate(
     context: typer.Context,
-    network: Annotated[str, Argument(help="potjans-diesmann, brunel, vogels-abbott or plastic.")],
+    network: Annotated[str, Argument(help="potjans-diesmann, brunel, vogels-abbott, plastic or multi-area.")],
     scale: Annotated[float | None, Option(help="Of the network's size.")] = None,
     time: Annotated[float, Option(help="Simulated seconds.")] = 1.0,
     discard: Annotated[float | None, Option(help="Seconds that statistics leave out.")] = None,

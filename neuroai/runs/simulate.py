@@ -24,6 +24,7 @@ OPTIONS: dict[str, dict[str, Callable[[str], Any]]] = {
     "brunel": {"g": float, "eta": float, "synapse": str, "reset": float},
     "vogels-abbott": {"kind": str, "form": str},
     "plastic": {"in_degree": float},
+    "multi-area": {"areas": int},
 }
 _DISCARD = 0.5
 _TOLD = (
@@ -53,7 +54,7 @@ def simulate(
     Parameters
     ----------
     network : str or Network
-        ``potjans-diesmann``, ``brunel``, ``vogels-abbott``, ``plastic``, or a network of your own.
+        ``potjans-diesmann``, ``brunel``, ``vogels-abbott``, ``plastic``, ``multi-area``, or your own.
     scale : float, optional
         Of a reference network's size; 1 by default.
     time : float
@@ -164,8 +165,9 @@ def network_of(name: str, scale: float | None, seed: int, options: Mapping[str, 
         return models.brunel(round(2500 * (scale or 1.0)), seed=seed, **chosen)
     if name == "potjans-diesmann":
         return models.potjans_diesmann(scale or 1.0, seed=seed, **chosen)
-    if name == "plastic":
-        return models.plastic(scale or 1.0, seed=seed, **chosen)
+    if name in ("plastic", "multi-area"):
+        make = models.plastic if name == "plastic" else models.multi_area
+        return make(scale or 1.0, seed=seed, **chosen)
     if scale not in (None, 1.0):
         raise ConfigError(f"scale={scale}: vogels-abbott has one size")
     return models.vogels_abbott(seed=seed, **chosen)

@@ -115,7 +115,8 @@ class CpuEngine:
 
         current = np.empty(0, np.float32) if self.current is None else self.current.numpy()
         before, after = self._arguments
-        return advance(*before, current, *after, first, last, steps, sources, *self._record)
+        arguments: Any = (*before, current, *after, first, last, steps, sources, *self._record)
+        return advance(*arguments)
 
     def _views(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """What the loop takes before and after the current, views made once: state moves in place."""
