@@ -1,10 +1,13 @@
 """Scatter, gather and reference are one operation; whole numbers make the order irrelevant."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 
 from neuroai_kernels.errors import ShapeError
+from neuroai_kernels.spike_delivery.cpu import scatter_cpu
 from neuroai_kernels.spike_delivery import SynapseRows, deliver_spikes, fixed_point, safe_quantum
 
 
@@ -109,6 +112,26 @@ def test_quantum_keeps_every_sum_in_range():
     torch.testing.assert_close(
         whole.weights.double() * quantum, rows.weights.double(), atol=quantum / 2, rtol=0
     )
+
+
+@pytest.mark.slow
+def test_work_is_in_proportion_to_the_spikes():
+    """Ten times the spikes take about ten times as long, far from reading all synapses each time."""
+    rows = random_rows(n_sources=20_000, n_inputs=20_000, mean=500)
+    ring = torch.zeros(32, 20_000)
+    times = []
+    for n_spikes in (20, 200, 2000):
+        spikes = torch.arange(n_spikes, dtype=torch.int32) * 10
+        deliver_spikes(spikes, rows, ring, 0)
+        repeats = []
+        for _ in range(7):
+            start = time.process_time()
+            scatter_cpu(spikes, rows, ring, 0)
+            repeats.append(time.process_time() - start)
+        times.append(min(repeats))
+    slopes = np.diff(np.log10(times))
+    assert 0.6 < slopes[0] < 1.4
+    assert 0.6 < slopes[1] < 1.4
 
 
 def test_refusals():

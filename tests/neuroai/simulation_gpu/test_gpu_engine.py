@@ -20,6 +20,7 @@ from neuroai.simulation import (
 from neuroai.simulation.distributions import Normal
 from neuroai.simulation.engine import CpuEngine
 from neuroai.simulation.layout import SpikeSchedule
+from neuroai.simulation.models import potjans_diesmann
 
 STEPS = 14
 
@@ -152,9 +153,39 @@ def test_without_a_record(gpu_device):
     assert int(engine.spike_counts().sum()) > 8
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("mode", ["eager", "graph", "persistent"])
-def test_every_mode_on_a_gpu(mode):
+def needs_card():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    compare(network(), "cuda", steps=400, mode=mode)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", ["eager", "graph", "persistent"])
+@pytest.mark.parametrize("scale", [0.02, 0.3])
+def test_every_mode_on_a_gpu(mode, scale):
+    """At the larger scale blocks have several spikes a step, and fewer than a program has threads."""
+    needs_card()
+    compare(potjans_diesmann(scale, seed=4), "cuda", steps=1000, mode=mode)
+
+
+@pytest.mark.gpu
+def test_a_captured_graph_does_not_wait_for_the_host():
+    needs_card()
+    engine = gpu_engine(network().layout(), "cuda", mode="graph", record=False)
+    nothing = SpikeSchedule(np.empty(0, np.int32), np.empty(0, np.int32))
+    engine.advance(100, nothing)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        engine.launch(100)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert int(engine.spike_counts().sum()) > 0
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", ["graph", "persistent"])
+def test_reruns_are_identical(mode):
+    needs_card()
+    layout = potjans_diesmann(0.3, seed=4).layout()
+    nothing = SpikeSchedule(np.empty(0, np.int32), np.empty(0, np.int32))
+    runs = [gpu_engine(layout, "cuda", mode=mode).advance(2000, nothing) for _ in range(2)]
+    assert all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
