@@ -62,7 +62,7 @@ def spikes_page(
         subtitle=f"{summary['n_units']} units, {summary['n_test']} test windows of {summary['window']:g} s",
         numbers=_numbers(findings),
         sections=sections,
-        notices=list(summary.get("notes", ())),
+        notices=[*summary.get("notes", ()), *summary.get("repairs", ())],
     )
 
 
