@@ -39,13 +39,75 @@ def _decay(table: NDArray[np.float64], age: int) -> float:
 
 
 @jit
-def _change(weight: float, amount: float, power: float, w_max: float) -> float:
-    """A weight after ``amount * weight**power``, within its bounds."""
-    if power == 1.0:
-        amount *= weight
-    elif power != 0.0:
-        amount *= weight**power
-    return min(max(weight + amount, 0.0), w_max)
+def _look_up(
+    trace: Reals, last: Steps, table: NDArray[np.float64], step: int, neurons: Ids, now: Reals
+) -> None:
+    """Traces of some neurons at this step."""
+    for neuron in neurons:
+        n = np.uint64(neuron)
+        now[n] = trace[n] * _decay(table, step - last[n])
+
+
+@jit
+def _look_all_up(trace: Reals, last: Steps, table: NDArray[np.float64], step: int, now: Reals) -> None:
+    for n in range(len(trace)):
+        now[n] = trace[n] * _decay(table, step - last[n])
+
+
+@jit
+def _move_row(weights: Reals, partners: Ids, now: Reals, size: float, power: float, w_max: float) -> None:
+    """Weights of one neuron's synapses, moved by the traces of their partners."""
+    kind = weights.dtype.type
+    amount, exponent, low, high = kind(size), kind(power), kind(0), kind(w_max)
+    for k in range(len(weights)):
+        weight, change = weights[k], amount * now[np.uint64(partners[k])]
+        if power == 1.0:
+            change *= weight
+        elif power != 0.0:
+            change *= weight**exponent
+        weights[k] = min(max(weight + change, low), high)
+
+
+@jit
+def _move(
+    weights: Reals,
+    indptr: Steps,
+    partners: Ids,
+    places: NDArray[Any] | None,
+    trace: Reals,
+    last: Steps,
+    table: NDArray[np.float64],
+    step: int,
+    spikes: Ids,
+    n_spikes: int,
+    size: float,
+    power: float,
+    w_max: float,
+) -> None:
+    """All rows of the neurons that spike; traces are looked up once where there are more visits than them."""
+    visits = 0
+    for s in range(n_spikes):
+        visits += indptr[spikes[s] + 1] - indptr[spikes[s]]
+    if visits == 0:
+        return
+    now, all_at_once = np.empty(len(trace), weights.dtype), visits > len(trace)
+    if all_at_once:
+        _look_all_up(trace, last, table, step, now)
+    for s in range(n_spikes):
+        first, stop = indptr[spikes[s]], indptr[spikes[s] + 1]
+        row = partners[first:stop]
+        if not all_at_once:
+            _look_up(trace, last, table, step, row, now)
+        if places is None:
+            _move_row(weights[first:stop], row, now, size, power, w_max)
+        else:
+            # Scattered weights are fetched first, so that many fetches are underway at once.
+            values = np.empty(stop - first, weights.dtype)
+            for k in range(stop - first):
+                values[k] = weights[np.uint64(places[first + k])]
+            _move_row(values, row, now, size, power, w_max)
+            for k in range(stop - first):
+                weights[np.uint64(places[first + k])] = values[k]
 
 
 @jit
@@ -64,14 +126,7 @@ def depress(
     w_max: float,
 ) -> None:
     """Depression by the spikes of sources: reads the traces of post spikes before this step."""
-    for s in range(n_spikes):
-        source = spikes[s]
-        for k in range(indptr[source], indptr[source + 1]):
-            target = np.uint64(indices[k])
-            value = post[target]
-            if value != 0.0:
-                trace = value * _decay(table, step - post_step[target])
-                weights[k] = _change(weights[k], -size * trace, power, w_max)
+    _move(weights, indptr, indices, None, post, post_step, table, step, spikes, n_spikes, -size, power, w_max)
 
 
 @jit
@@ -91,15 +146,7 @@ def potentiate(
     w_max: float,
 ) -> None:
     """Potentiation by the spikes of targets, through the synapses by target."""
-    for s in range(n_spikes):
-        target = spikes[s]
-        for k in range(indptr[target], indptr[target + 1]):
-            source = np.uint64(sources[k])
-            value = pre[source]
-            if value != 0.0:
-                place = np.uint64(places[k])
-                trace = value * _decay(table, step - pre_step[source])
-                weights[place] = _change(weights[place], size * trace, power, w_max)
+    _move(weights, indptr, sources, places, pre, pre_step, table, step, spikes, n_spikes, size, power, w_max)
 
 
 @jit
