@@ -1,6 +1,7 @@
 """The spike commands, from a recording to a report; bad recordings through the commands."""
 
 import json
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -195,7 +196,7 @@ def test_repairs_silent_units_and_short_behaviour_are_counted(tmp_path: Path) ->
     assert "1 of 3 units have no spikes" in notes
     assert "speed (target) has no value in 160 windows" in notes
     assert any("sort" in repair for repair in run.summary["repairs"])
-    page = (run.path / "report.html").read_text()
+    page = unescape((run.path / "report.html").read_text())
     assert "1 of 3 units have no spikes" in page
     assert all(repair in page for repair in run.summary["repairs"])
 
