@@ -54,3 +54,10 @@ def test_published_networks_fire_as_published(run_small) -> None:
     assert abs(number(r"balanced network: largest deviation from theory = ", printed)) < 0.05
     assert abs(number(r"microcircuit: largest deviation from known rates = ", printed)) < 0.2
     assert number(r"coefficient of variation, 1 to 2 s = ", printed) > 0.03
+
+
+@pytest.mark.slow
+def test_spike_baselines_reach_what_is_published(run_small, data_root: Path) -> None:
+    printed = run_small("spikes_baselines", NEUROAI_DATA=str(data_root))
+    assert number(r"best position decoder: .*, median error ", printed) < 41
+    assert number(r"session 1: best of the rates .*, ", printed) > 0.044
