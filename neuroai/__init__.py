@@ -39,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "runs.demo": ["demo"],
         "runs.doctor": ["doctor"],
         "runs.encode": ["encode"],
+        "runs.simulate": ["simulate"],
     },
 )
 __all__ += ["__version__"]

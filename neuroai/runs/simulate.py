@@ -135,7 +135,9 @@ def simulate(
 
     from neuroai.simulation.checkpoints import digest
 
-    return carry_out("simulate", name, config, work, content=[digest(built.layout())], out=out)
+    return carry_out(
+        "simulate", name, config, work, content=[digest(built.layout(), built.segments)], out=out
+    )
 
 
 def _noting(work: Callable[[], T], noticed: list[str]) -> T:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from neuroai.simulation.rules import FixedTotal as FixedTotal
     from neuroai.simulation.rules import OneToOne as OneToOne
     from neuroai.simulation.rules import Pairs as Pairs
+    from neuroai.simulation.segments import SegmentProjection as SegmentProjection
     from neuroai.simulation.simulation import SilentPopulationWarning as SilentPopulationWarning
     from neuroai.simulation.simulation import Simulation as Simulation
     from neuroai.simulation.sources import PoissonSource as PoissonSource
@@ -58,6 +59,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "OneToOne",
             "Pairs",
         ],
+        "segments": ["SegmentProjection"],
         "simulation": ["SilentPopulationWarning", "Simulation"],
         "sources": ["PoissonSource", "SpikeSource"],
     },

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neuroai.errors import CheckpointError
 from neuroai.simulation.layout import Layout
+from neuroai.simulation.segments import SegmentProjection
 from neuroai.training.checkpoint import Checkpoint, load_newest, save_checkpoint
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = ["digest", "load", "save"]
 Spikes = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
-def digest(layout: Layout) -> str:
+def digest(layout: Layout, segments: Sequence[SegmentProjection] = ()) -> str:
     """What tells networks apart: constants, connections, seed, initial state; twelve hexadecimal digits."""
     found = hashlib.sha256(f"{layout.step} {layout.seed} {layout.names} {layout.slots}".encode())
     p = layout.populations
@@ -33,6 +34,8 @@ def digest(layout: Layout) -> str:
     for c in layout.connections:
         found.update(repr(c).encode())
         found.update(c.weights.tobytes() + c.delays.tobytes())
+    for segment in segments:
+        found.update(repr(segment).encode() + np.ascontiguousarray(segment.synapses).tobytes())
     return found.hexdigest()[:12]
 
 
@@ -41,11 +44,12 @@ def save(simulation: "Simulation", folder: Path, spikes: Sequence[Spikes], recor
     joined = [np.concatenate([np.empty(0, np.int32), *(s[i] for s in spikes)]) for i in (0, 1)]
     record = {name: torch.from_numpy(part) for name, part in zip(("steps", "neurons"), joined, strict=True)}
     description = {
-        "digest": digest(simulation.layout),
+        "digest": digest(simulation.layout, simulation.network.segments),
         "recorded_from": recorded_from,
         "deterministic": simulation.deterministic,
     }
     tensors = {"state": simulation.engine.state(), "spikes": record}
+    tensors["plateaus"] = simulation.plateaus.state()
     return save_checkpoint(folder, Checkpoint(simulation.engine.position, tensors, description))
 
 
@@ -60,7 +64,8 @@ def load(simulation: "Simulation", folder: Path) -> tuple[Spikes, int] | None:
     found = load_newest(folder)
     if found is None:
         return None
-    expected = {"digest": digest(simulation.layout), "deterministic": simulation.deterministic}
+    own = digest(simulation.layout, simulation.network.segments)
+    expected = {"digest": own, "deterministic": simulation.deterministic}
     for name, value in expected.items():
         if found.state.get(name) != value:
             raise CheckpointError(
@@ -68,5 +73,7 @@ def load(simulation: "Simulation", folder: Path) -> tuple[Spikes, int] | None:
                 f"{value!r}: it belongs to another network; choose another folder"
             )
     simulation.engine.restore(found.step, dict(found.tensors["state"]))
+    for name, part in simulation.plateaus.state().items():
+        part.copy_(found.tensors["plateaus"][name])
     record = found.tensors["spikes"]
     return (record["steps"].numpy(), record["neurons"].numpy()), int(found.state["recorded_from"])

@@ -11,6 +11,7 @@ from neuroai.errors import ConfigError
 from neuroai.simulation.distributions import Distribution
 from neuroai.simulation.neurons import Neuron
 from neuroai.simulation.rules import ConnectionRule
+from neuroai.simulation.segments import SegmentProjection
 from neuroai.simulation.sources import PoissonSource, SpikeSource
 
 if TYPE_CHECKING:
@@ -122,6 +123,8 @@ class Network:
     projections : sequence of Projection
     sources : sequence of SpikeSource or PoissonSource
         External inputs that projections may start from.
+    segments : sequence of SegmentProjection
+        Dendritic segments, whose coincident input starts plateaus of current.
     dt : float
         Seconds; the grid of all times.
     seed : int
@@ -148,6 +151,7 @@ class Network:
     populations: Sequence[Population]
     projections: Sequence[Projection] = ()
     sources: Sequence[SpikeSource | PoissonSource] = ()
+    segments: Sequence[SegmentProjection] = ()
     dt: float = 1e-4
     seed: int = 0
     name: str = "network"

@@ -344,8 +344,8 @@ class HH(_Conducting):
 class ALIF:
     """LIF neuron with a threshold that adapts (Bellec et al., 2018); weights are currents of one step, pA.
 
-    v <- a v + (1 - a) R I - theta z; b <- rho b + (1 - rho) z; spike at v >= theta + beta b. As b is the share
-    of steps with a spike, beta is large: 180 thresholds, as published.
+    v <- a v + (1 - a) R I - theta z; b <- rho b + (1 - rho) z; spike at v >= theta + beta b. b is
+    the share of steps with a spike, so beta is large: 180 thresholds, as published.
     """
 
     tau_m: float = 20e-3

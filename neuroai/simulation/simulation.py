@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroai.errors import ConfigError, SimulationError
-from neuroai.simulation.engine import make_engine
+from neuroai.simulation.engine import Spikes, make_engine
 from neuroai.simulation.layout import Layout
 from neuroai.simulation.memory import check_memory
 from neuroai.simulation.network import Network
 from neuroai.simulation.record import to_recording
+from neuroai.simulation.segments import Plateaus
 from neuroai_kernels.neuron_update import VARIABLES, Kind
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ class Simulation:
         self.build_seconds = time.perf_counter() - started
         self.wall_seconds = 0.0
         self.device, self.deterministic = device, deterministic
-        self._spikes: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
+        self.plateaus = Plateaus(network)
+        self._given = self.layout.current
+        self._spikes: list[Spikes] = []
         self._recorded_from = 0
         self._folder = None if checkpoints is None else Path(checkpoints)
         every = _CHECKPOINT_SECONDS if checkpoint_every is None else checkpoint_every
@@ -141,15 +144,32 @@ class Simulation:
     def _told(self, begun: int, wall: float) -> str:
         """What a progress bar says: simulated against wall time, and the mean rate of the last chunk."""
         seconds = (self.engine.position - begun) * self.network.dt
-        rate = len(self._spikes[-1][0]) / self.layout.n_neurons / (_CHUNK_STEPS * self.network.dt)
+        rate = len(self._spikes[-1][0]) / self.layout.n_neurons / self._chunk_seconds
         return f"simulate (ms): {seconds:.1f} s in {wall:.1f} s, {rate:.2f} spikes/s a neuron"
 
     def _chunk(self, last: int) -> None:
+        if self.plateaus.window:
+            last = min(last, self.plateaus.next_border(self.engine.position))
+        self._spikes.append(self._advance(last))
+        self._check_finite()
+
+    def _advance(self, last: int) -> Spikes:
+        """Steps up to ``last``, which no window of the segments ends before."""
         first = self.engine.position
         # Spikes at time 0 belong to the step before the first.
         schedule = self.layout.schedule(-1 if first == 0 else first, last)
-        self._spikes.append(self.engine.advance(last, schedule))
-        self._check_finite()
+        found = self.engine.advance(last, schedule)
+        self._chunk_seconds = (last - first) * self.network.dt
+        if self.plateaus.window:
+            self.plateaus.collect(found[1])
+            if last % self.plateaus.window == 0:
+                self.plateaus.close_window()
+            self._set_current()
+        return found
+
+    def _set_current(self) -> None:
+        plateau = self.plateaus.current
+        self.engine.current = plateau if self._given is None else self._given + plateau
 
     def _check_finite(self) -> None:
         variables = self.engine.variables
@@ -210,10 +230,9 @@ class Simulation:
                 raise ConfigError(
                     f"current has shape {tuple(current.shape)}: expected ({self.layout.n_neurons},)"
                 )
-            self.engine.current = current.detach().to(self.layout.initial.variables.dtype)
-        first = self.engine.position
-        schedule = self.layout.schedule(-1 if first == 0 else first, first + 1)
-        neurons = self.engine.advance(first + 1, schedule)[1]
+            self._given = current.detach().to(self.layout.initial.variables.dtype)
+            self._set_current()
+        neurons = self._advance(self.engine.position + 1)[1]
         self._recorded_from = self.engine.position
         spikes = torch.zeros(self.layout.n_neurons, dtype=torch.bool)
         spikes[torch.from_numpy(neurons.astype(np.int64))] = True
@@ -232,3 +251,5 @@ class Simulation:
         found = load(self, self._folder)
         if found is not None:
             self._spikes, self._recorded_from = [found[0]], found[1]
+            if self.plateaus.window:
+                self._set_current()

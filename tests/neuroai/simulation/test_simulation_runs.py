@@ -19,6 +19,7 @@ from neuroai.simulation import (
     PoissonSource,
     Population,
     Projection,
+    SegmentProjection,
     SilentPopulationWarning,
     SpikeSource,
 )
@@ -249,3 +250,38 @@ def test_statistics_by_population_and_without_spikes() -> None:
     assert total == pytest.approx(late)
     with pytest.raises(DataError, match="no spikes"):
         firing(Recording.from_arrays(np.ones((3, 2)), name="fmri", period=1.0))
+
+
+def coincidence(offset: float, threshold: int = 3) -> Network:
+    """Three sources that fire ``offset`` seconds apart, and a neuron whose segment hears them."""
+    relays = [Population("in", 3, LIFDelta()), Population("out", 2, LIFExp())]
+    trains = [np.array([0.0109 + i * offset]) for i in range(3)]
+    synapses = np.array([[0, 1, 2], [0, 1, -1]])
+    segment = SegmentProjection("in", "out", synapses, threshold, 2000.0, window=5e-3)
+    wires = [Projection("drive", "in", OneToOne(), 30.0, 1e-4)]
+    return Network(relays, wires, [SpikeSource("drive", trains)], [segment])
+
+
+def test_coincident_input_on_a_segment_starts_a_plateau(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, apart = coincidence(1e-3).run(0.05), coincidence(5e-3).run(0.05)
+    assert together.spikes is not None
+    assert apart.spikes is not None
+    fired = together.spikes.unit(3)
+    # The window of 10 to 15 ms holds all three spikes; the plateau lasts from 15 to 20 ms.
+    assert len(fired) > 0
+    assert 0.015 < fired.min() <= fired.max() <= 0.02
+    assert len(together.spikes.unit(4)) == 0  # its segment has two synapses
+    assert len(apart.spikes.unit(3)) == 0
+    monkeypatch.setattr(running, "_CHUNK_STEPS", 7)
+    np.testing.assert_array_equal(times(coincidence(1e-3).run(0.05)), times(together))
+
+
+def test_segments_that_do_not_fit_are_refused() -> None:
+    populations = [Population("a", 3, LIFDelta())]
+    for segment, message in (
+        (SegmentProjection("b", "a", np.zeros((3, 1)), 1, 1.0), "'b'"),
+        (SegmentProjection("a", "a", np.zeros((2, 1)), 1, 1.0), r"expected \(3, n\)"),
+        (SegmentProjection("a", "a", np.zeros((3, 1)), 1, 1.0, window=0.0), "at least a step"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Network(populations, segments=[segment]).simulation()
