@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
-from scipy.stats import rankdata, special_ortho_group
+from scipy.stats import kendalltau, rankdata, spearmanr, special_ortho_group
 
 from neuroai import geometry
 from neuroai.geometry.rdm import condensed, square
@@ -173,3 +173,15 @@ def test_ceilings_of_objects(
             "IT": [0.459, 0.549],
         }[area]
     )
+
+
+@pytest.mark.parametrize("levels", [2, 7, 10_000])
+def test_rank_correlations_with_ties(levels: int) -> None:
+    """Against scipy, and tau-a against all pairs of pairs compared one by one."""
+    rng = np.random.default_rng(levels)
+    a, b = (rng.integers(0, levels, 190).astype(float) for _ in range(2))
+    b += a
+    assert geometry.compare(a, b, "tau-b") == pytest.approx(kendalltau(a, b).statistic, abs=1e-12)
+    assert geometry.compare(a, b, "spearman") == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
+    signs = np.sign(np.subtract.outer(a, a)) * np.sign(np.subtract.outer(b, b))
+    assert geometry.compare(a, b, "tau-a") == pytest.approx(signs.sum() / (190 * 189), abs=1e-12)
