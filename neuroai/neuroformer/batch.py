@@ -1,4 +1,7 @@
-"""Tokens of a batch of windows, as tensors."""
+"""Tokens of a batch of windows, as tensors.
+
+Not frozen, though nothing changes them: in mixed precision Fabric copies a batch field by field.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -12,7 +15,7 @@ from neuroai.neuroformer.layout import Layout
 __all__ = ["Batch", "Stream"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Stream:
     """Spikes of each window after its start symbol.
 
@@ -36,7 +39,7 @@ class Stream:
         return _move(self, device, **options)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Batch:
     """Windows of one session.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 __all__ = ["Layout"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Layout:
     """Where the tokens of each window lie in a packed stream (n_tokens, ...).
 
