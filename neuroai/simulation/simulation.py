@@ -14,7 +14,7 @@ from torch import Tensor
 from neuroai.errors import ConfigError, SimulationError
 from neuroai.simulation.engine import Spikes, make_engine
 from neuroai.simulation.layout import Layout
-from neuroai.simulation.memory import check_memory
+from neuroai.simulation.memory import check_memory, estimate_memory
 from neuroai.simulation.network import Network
 from neuroai.simulation.record import to_recording
 from neuroai.simulation.segments import Plateaus
@@ -70,7 +70,9 @@ class Simulation:
         checkpoint_every: float | None = None,
     ) -> None:
         self.network = network
-        self.estimate = check_memory(network, memory)
+        # A GPU draws synapses anew where they do not fit: only a budget that was asked for counts there.
+        on_host = str(device) == "cpu" or memory is not None
+        self.estimate = check_memory(network, memory) if on_host else estimate_memory(network)
         started = time.perf_counter()
         self.layout: Layout = network.layout()
         self.engine = make_engine(self.layout, device, deterministic=deterministic)
