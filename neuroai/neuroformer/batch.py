@@ -5,7 +5,7 @@ Not frozen, though nothing changes them: in mixed precision Fabric copies a batc
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ class Stream:
 
     def to(self, device: Any, **options: Any) -> "Stream":
         """Move to a device."""
-        return _move(self, device, **options)
+        return cast("Stream", _move(self, device, **options))
 
 
 @dataclass(eq=False)
@@ -75,7 +75,7 @@ class Batch:
 
     def to(self, device: Any, **options: Any) -> "Batch":
         """Move to a device."""
-        return _move(self, device, **options)
+        return cast("Batch", _move(self, device, **options))
 
 
 def _move(value: Any, device: Any, **options: Any) -> Any:

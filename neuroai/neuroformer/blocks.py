@@ -38,7 +38,7 @@ class Attention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """Channels (n, width) as heads (n, heads, d)."""
-        return x.unflatten(-1, (self.heads, -1))
+        return x.reshape(*x.shape[:-1], self.heads, x.shape[-1] // self.heads)
 
     def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (n, heads, d) of the tokens attended to."""

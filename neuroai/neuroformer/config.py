@@ -235,10 +235,7 @@ class NeuroformerConfig:
                 f"unknown options {sorted(unknown)} of a Neuroformer: written by a newer version?"
             )
         try:
-            modalities = tuple(
-                Modality(**{k: tuple(v) if isinstance(v, list) else v for k, v in m.items()})
-                for m in values.get("modalities", ())
-            )
+            modalities = tuple(_modality(m) for m in values.get("modalities", ()))
             contrastive = tuple(values.get("contrastive", ()))
             return cls(**{**values, "modalities": modalities, "contrastive": contrastive})
         except TypeError as error:
@@ -294,6 +291,12 @@ class NeuroformerConfig:
             unit_weight=0.45,
             bin_weight=0.30,
         )
+
+
+def _modality(values: Mapping[str, Any]) -> Modality:
+    """Modality of what JSON holds: lists for tuples."""
+    restored: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Modality(**restored)
 
 
 def _public_video() -> Modality:

@@ -51,7 +51,7 @@ class SymbolTime(nn.Module):
 
     def forward(self, bins: Tensor) -> Tensor:
         """Bins (n,) to (n, width)."""
-        out: Tensor = self.network(bins[:, None].to(self.network[0].weight.dtype))
+        out: Tensor = self.network(bins[:, None].to(next(self.parameters()).dtype))
         return out
 
 

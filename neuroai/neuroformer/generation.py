@@ -341,15 +341,15 @@ def _last_spikes(model: Neuroformer, batch: Batch) -> Tensor:
     spike = past.unit < n
     cell = past.layout.window[spike] * n + past.unit[spike]
     bins = past.bin[spike] - model.config.past_bins
-    return last.flatten().scatter_reduce(0, cell, bins, "amax").unflatten(0, (-1, n))
+    return last.flatten().scatter_reduce(0, cell, bins, "amax").reshape(-1, n)
 
 
 def _collect(made: list[tuple[Tensor, Tensor, Tensor]], n: int) -> tuple[Integers, Integers, Integers]:
     """Spikes of all steps, ordered by row, then step."""
     if not made:
-        return (np.empty(0, np.int64),) * 3
-    row, unit, bins = (torch.cat(column) for column in zip(*made, strict=True))
-    spike = unit <= n - 1
-    row, unit, bins = (x[spike].cpu().numpy() for x in (row, unit, bins))
+        nothing = np.empty(0, np.int64)
+        return nothing, nothing, nothing
+    columns = [torch.cat(column) for column in zip(*made, strict=True)]
+    row, unit, bins = (x[columns[1] < n].cpu().numpy() for x in columns)
     order = np.argsort(row, kind="stable")
     return row[order], unit[order], bins[order]

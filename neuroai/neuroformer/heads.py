@@ -27,6 +27,11 @@ class Head(nn.Module):
         self.register_buffer("centre", torch.zeros(modality.size))
         self.register_buffer("scale", torch.ones(modality.size))
 
+    @property
+    def fresh(self) -> bool:
+        """Whether predictions were never scaled."""
+        return bool((torch.as_tensor(self.scale) == 1).all() and (torch.as_tensor(self.centre) == 0).all())
+
     @torch.no_grad()
     def standardise(self, values: Tensor) -> None:
         """Centre and scale the predictions by training values (n, size); NaN do not count."""

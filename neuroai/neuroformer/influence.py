@@ -95,7 +95,7 @@ def _attention(model: Neuroformer, windows: Windows, normalise: bool, batch_size
         total.index_add_(0, cell, _rollout(model, batch)[pairs].double())
         together.index_add_(0, cell, torch.ones_like(cell, dtype=torch.float64))
     scaled = total / together.clamp(min=1) if normalise else total
-    return scaled.unflatten(0, (n, n)).cpu().numpy()
+    return np.asarray(scaled.reshape(n, n).cpu().numpy())
 
 
 def _rollout(model: Neuroformer, batch: Batch) -> Tensor:
@@ -104,7 +104,7 @@ def _rollout(model: Neuroformer, batch: Batch) -> Tensor:
     for block in model.encoder:
         x = block(x, layout, causal=True)
     source = model.sources(batch)["past"]
-    rolled = x.new_zeros(())
+    rolled: Tensor = x.new_zeros(())
     for block in model.past:
         assert isinstance(block, Block)
         weights = block.map(x, layout, source).amax(1)
@@ -125,8 +125,10 @@ def _response(model: Neuroformer, windows: Windows, n_windows: int, batch_size: 
     for lag in range(lags):
         for first in range(0, n, per_batch):
             units = np.arange(first, min(first + per_batch, n))
-            seen = _outlook(model, _starts(windows, chosen, units, lag)).unflatten(0, (len(chosen), -1))
-            out[:, units] += (seen - silent).mean(0).T.double().cpu().numpy() / lags
+            seen = _outlook(model, _starts(windows, chosen, units, lag))
+            out[:, units] += (seen.reshape(len(chosen), len(units), n) - silent).mean(
+                0
+            ).T.double().cpu().numpy() / lags
     return out
 
 

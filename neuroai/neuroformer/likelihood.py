@@ -117,8 +117,9 @@ def _ahead(model: Neuroformer, batch: Batch) -> npt.NDArray[np.float32]:
     tokens = model.encode(batch).tokens[last_before(batch, model.config.window_bins)]
     unit, bins = model.readout.log_intensity(tokens, batch.session, model.units)
     n = model.config.window_bins
-    own = bins.unflatten(0, (-1, n)).diagonal(dim1=1, dim2=2)
-    return (unit.unflatten(0, (-1, n)) + own[:, :, None]).exp().float().cpu().numpy()
+    own = bins.reshape(-1, n, n).diagonal(dim1=1, dim2=2)
+    ahead = (unit.reshape(-1, n, unit.shape[1]) + own[:, :, None]).exp()
+    return np.asarray(ahead.float().cpu().numpy())
 
 
 def last_before(batch: Batch, n_bins: int) -> Tensor:

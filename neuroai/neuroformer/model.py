@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy.typing as npt
 import torch
@@ -139,7 +139,7 @@ class Neuroformer(nn.Module):
 
     def cross_stacks(self) -> list[tuple[str, nn.ModuleList]]:
         """Cross-attention stacks in order of use, by the source they read."""
-        return [("past", self.past), *((name, stack) for name, stack in self.fusion.items())]  # type: ignore[list-item]
+        return [("past", self.past), *cast("list[tuple[str, nn.ModuleList]]", list(self.fusion.items()))]
 
     def sources(self, batch: Batch) -> dict[str, Source]:
         """Past spikes and inputs, embedded and encoded; all behaviour is one source."""
@@ -148,7 +148,7 @@ class Neuroformer(nn.Module):
         for name, module in self.inputs.items():
             if isinstance(module, Frames):
                 tokens, layout = module(batch.inputs[name], self.units.symbols[0])
-                for block in self.input_encoder[name]:  # type: ignore[union-attr]
+                for block in cast("nn.ModuleList", self.input_encoder[name]):
                     tokens = block(tokens, layout)
                 found[name] = Source(tokens, layout)
             else:
@@ -170,7 +170,7 @@ class Neuroformer(nn.Module):
         if self.project is not None:
             parts["contrastive"] = self.config.contrastive_weight * self._aligned(features)
         for name, head in self.heads.items():
-            parts[name] = head.loss(features.pooled, batch.targets[name])  # type: ignore[operator]
+            parts[name] = cast("Head", head).loss(features.pooled, batch.targets[name])
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
     def _aligned(self, features: Features) -> Tensor:

@@ -22,8 +22,12 @@ def save(model: Neuroformer, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: x.detach().cpu().contiguous() for name, x in model.state_dict().items()}
     text = json.dumps({"format": _FORMAT, "neuroformer": model.config.to_dict()}, indent=1)
+
+    def write_config(path: Path) -> None:
+        path.write_text(text, encoding="utf-8")
+
     write_atomic(folder / _WEIGHTS, lambda path: save_file(weights, path))
-    write_atomic(folder / _CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
+    write_atomic(folder / _CONFIG, write_config)
     return folder
 
 

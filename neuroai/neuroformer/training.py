@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from neuroai.errors import ConfigError
 from neuroai.neuroformer.batch import Batch
+from neuroai.neuroformer.heads import Head
 from neuroai.neuroformer.intensity import IntensityReadout
 from neuroai.neuroformer.model import Neuroformer
 from neuroai.neuroformer.windows import Windows
@@ -212,17 +213,17 @@ def _prepare(model: Neuroformer, pool: Pool) -> None:
         if isinstance(readout, IntensityReadout) and bool((readout.base[part.session] == -4.0).all()):
             model.set_rates(part.session, part.rates())
     for modality in model.config.targets:
-        head = model.heads[modality.name]
+        head = cast("Head", model.heads[modality.name])
         values = np.concatenate([part.behaviour(modality.name) for part in pool.parts])
-        if not head.classes and bool((head.scale == 1).all() and (head.centre == 0).all()):
-            head.standardise(torch.as_tensor(values, dtype=torch.float32))  # type: ignore[operator]
+        if not head.classes and head.fresh:
+            head.standardise(torch.as_tensor(values, dtype=torch.float32))
 
 
 def _optimizer(model: Neuroformer, recipe: Recipe) -> torch.optim.AdamW:
     linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
     decayed = {id(p) for p in linear}
     rest = [p for p in model.parameters() if id(p) not in decayed]
-    groups = [{"params": linear}, {"params": rest, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": linear}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(
         groups, recipe.learning_rate, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
     )

@@ -274,7 +274,7 @@ def _as_index(index: Any) -> Any:
 def _session(config: NeuroformerConfig, session: str | None, recording: Recording) -> str:
     if session is None and len(config.sessions) == 1:
         return next(iter(config.sessions))
-    if session not in config.sessions:
+    if session is None or session not in config.sessions:
         raise DataError(
             f"{recording.name}: session {session!r}; the model knows {', '.join(config.sessions) or 'none'}: "
             "name one, or add it with model.add_session"
@@ -311,9 +311,9 @@ def _complete(windows: Windows, name: str) -> tuple[npt.NDArray[np.bool_], dict[
     for modality in windows.config.targets:
         values = windows.behaviour(modality.name).reshape(len(windows), -1)
         missing[f"{modality.name} (target)"] = int((~np.isfinite(values).all(axis=1)).sum())
-    for modality, n in missing.items():
+    for what, n in missing.items():
         if n == len(windows):
-            raise DataError(f"{name}: {modality} has no value in any window: check its clock and its unit")
+            raise DataError(f"{name}: {what} has no value in any window: check its clock and its unit")
     return kept, missing
 
 

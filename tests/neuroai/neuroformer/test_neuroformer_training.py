@@ -212,6 +212,6 @@ def test_mixed_precision_trains():
     model = Neuroformer(config())
     windows = model.windows(simulate_spikes(8, 4.0))
     fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
-    result = fit(model, windows, recipe=Recipe(epochs=2, learning_rate=3e-3), fabric=fabric)
-    assert result.losses[1] < result.losses[0]
+    result = fit(model, windows, recipe=Recipe(epochs=8, learning_rate=1e-2), fabric=fabric)
+    assert result.losses[-1] < result.losses[0] - 0.02
     assert next(model.parameters()).dtype == torch.float32
