@@ -122,7 +122,7 @@ def test_populations_of_different_kinds_and_channels():
 def test_drive_noise_and_current(channel):
     current = torch.linspace(-300, 900, 45)
     expected, found, total = run_both(
-        [Kind.LIF_EXP, Kind.LIF_EXP], (22, 23), [2, 2], 40, 0.5, current,
+        [Kind.LIF_EXP, Kind.LIF_EXP], (22, 23), [2, 2], 12, 0.5, current,
         poisson_weight=1.25, poisson_channel=channel, noise=0.1,
     )  # fmt: skip
     assert total > 0

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from neuroai_kernels.errors import ShapeError
-from neuroai_kernels.spike_delivery.cpu import scatter_cpu
-from neuroai_kernels.spike_delivery import SynapseRows, deliver_spikes, fixed_point, safe_quantum
+from neuroai_kernels.spike_delivery import SynapseRows, cpu, deliver_spikes, fixed_point, safe_quantum
 
 
 @pytest.fixture(params=["cpu", "gpu"])
@@ -114,6 +113,19 @@ def test_quantum_keeps_every_sum_in_range():
     )
 
 
+def test_the_form_follows_the_activity(monkeypatch):
+    rows, ring = random_rows(), torch.zeros(32, 53)
+    taken = []
+    monkeypatch.setattr(cpu, "gather_cpu", lambda *_: taken.append("gather"))
+    monkeypatch.setattr(cpu, "scatter_cpu", lambda *_: taken.append("scatter"))
+    few, many = some_spikes(rows.n_sources, 0.2), some_spikes(rows.n_sources, 0.6)
+    deliver_spikes(many, rows, ring, 0)
+    assert len(rows.bins.sources) == rows.n_synapses
+    deliver_spikes(many, rows, ring, 0)
+    deliver_spikes(few, rows, ring, 0)
+    assert taken == ["scatter", "gather", "scatter"]
+
+
 @pytest.mark.slow
 def test_work_is_in_proportion_to_the_spikes():
     """Ten times the spikes take about ten times as long, far from reading all synapses each time."""
@@ -126,7 +138,7 @@ def test_work_is_in_proportion_to_the_spikes():
         repeats = []
         for _ in range(7):
             start = time.process_time()
-            scatter_cpu(spikes, rows, ring, 0)
+            cpu.scatter_cpu(spikes, rows, ring, 0)
             repeats.append(time.process_time() - start)
         times.append(min(repeats))
     slopes = np.diff(np.log10(times))
