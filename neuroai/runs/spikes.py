@@ -87,13 +87,13 @@ def evaluate(
         As :func:`neuroai.runs.spikes_train.train`.
     """
     from neuroai.report.spikes_content import Findings
-    from neuroai.runs.spikes_measure import decode_behaviour, generate_and_compare, latents_of, likelihood
+    from neuroai.runs.spikes_measure import compare_generated, decode_behaviour, latents_of, likelihood
 
     def measure(
         place: Place, net: "Neuroformer", windows: "Windows", train: Indices, test: Indices
     ) -> "tuple[Findings, Mapping[str, Any]]":
         held = windows.select(test)
-        generation, scores = generate_and_compare(net, held, seed=seed, n_samples=n_samples)
+        generation, scores = compare_generated(net.generate(held, seed=seed, n_samples=n_samples))
         decoded = decode_behaviour(net, held)
         found = likelihood(net, windows, train, test, baselines=baselines)
         latents = latents_of(net, held, decoded)
@@ -132,15 +132,15 @@ def generate(
         With ``generated.h5``, a recording of the first sample.
     """
     from neuroai.report.spikes_content import Findings
-    from neuroai.runs.spikes_measure import generate_and_compare
+    from neuroai.runs.spikes_measure import compare_generated
 
     def measure(
         place: Place, net: "Neuroformer", windows: "Windows", train: Indices, test: Indices
     ) -> "tuple[Findings, Mapping[str, Any]]":
         held = windows.select(test)
-        options: dict[str, Any] = {"n_samples": n_samples, "closed_loop": closed_loop}
-        generation, scores = generate_and_compare(net, held, seed=seed, **options)
-        net.generate(held, seed=seed, **options).to_recording(0).save(place.folder / "generated.h5")
+        made = net.generate(held, seed=seed, n_samples=n_samples, closed_loop=closed_loop)
+        made.to_recording(0).save(place.folder / "generated.h5")
+        generation, scores = compare_generated(made)
         return Findings(generation=generation), {"sets": scores}
 
     given = {"n_samples": int(n_samples), "closed_loop": bool(closed_loop)}

@@ -28,10 +28,11 @@ from neuroai.report.spikes_content import (
 )
 
 if TYPE_CHECKING:
+    from neuroai.neuroformer.generation import Generated
     from neuroai.neuroformer.model import Neuroformer
     from neuroai.neuroformer.windows import Windows
 
-__all__ = ["connect", "decode_behaviour", "generate_and_compare", "glm_rates", "latents_of", "likelihood"]
+__all__ = ["compare_generated", "connect", "decode_behaviour", "glm_rates", "latents_of", "likelihood"]
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -94,11 +95,9 @@ def flat_counts(windows: "Windows") -> tuple[Array, Indices]:
     return flat, np.repeat(stretch, n_bins)
 
 
-def generate_and_compare(
-    model: "Neuroformer", windows: "Windows", *, seed: int, n_samples: int = 4, closed_loop: bool = False
-) -> tuple[Generation, dict[str, float]]:
-    """Generate the spikes of windows, and compare them with the recorded ones."""
-    made = model.generate(windows, n_samples=n_samples, seed=seed, closed_loop=closed_loop)
+def compare_generated(made: "Generated") -> tuple[Generation, dict[str, float]]:
+    """Generated spikes beside the recorded ones of the same windows."""
+    windows, n_samples = made.windows, made.n_samples
     recorded, segments = flat_counts(windows)
     drawn = made.counts(0).reshape(recorded.shape).astype(np.float64)
     width = windows.config.bin_width

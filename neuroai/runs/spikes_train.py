@@ -32,6 +32,7 @@ __all__ = ["finetune", "train"]
 Indices = NDArray[np.int64]
 Split = Literal["blocked", "random"]
 
+_SAMPLES = 4  # patterns generated a test window
 _VALIDATION = 10  # one in this many training windows, the last ones, says which epoch is kept
 
 
@@ -223,7 +224,7 @@ def demo_spikes(
 def _train(job: Job, model: "Neuroformer", fit: Callable[..., Any], share: float, staged: Path) -> Outcome:
     from neuroai.neuroformer.training import Recipe
     from neuroai.report.spikes_content import Findings, Learning
-    from neuroai.runs.spikes_measure import decode_behaviour, generate_and_compare, latents_of, likelihood
+    from neuroai.runs.spikes_measure import compare_generated, decode_behaviour, latents_of, likelihood
 
     options = job.options
     windows = model.windows(job.recording, session=session_of(job.recording))
@@ -247,7 +248,7 @@ def _train(job: Job, model: "Neuroformer", fit: Callable[..., Any], share: float
     held = windows.select(test)
     learning = Learning(result.losses, [-score for score in result.scores], result.best_epoch)
     found = likelihood(model, windows, train, test, baselines=options["baselines"])
-    generation, scores = generate_and_compare(model, held, seed=options["seed"])
+    generation, scores = compare_generated(model.generate(held, seed=options["seed"], n_samples=_SAMPLES))
     decoded = decode_behaviour(model, held)
     findings = Findings(learning, found, generation, decoded, None, latents_of(model, held, decoded))
     return write_down(job, model, windows, (used, test), findings, {"sets": scores})
