@@ -21,6 +21,13 @@ class WhitenerBase(TransformerMixin, BaseEstimator):
         checked: Array = validate_data(self, X, reset=reset, dtype=np.float64)
         return checked
 
+    def _fittable(self, X: ArrayLike) -> Array:
+        """Validate samples to fit: at least two."""
+        x = self._validated(X, reset=True)
+        if len(x) < 2:
+            raise ShapeError(f"found {len(x)} sample (1 sample has no variance); at least 2 are needed")
+        return x
+
     def _responses(self, X: ArrayLike, width: int) -> Array:
         """Validate responses that are to be led back to inputs."""
         check_is_fitted(self)

@@ -92,7 +92,7 @@ class ZCA(WhitenerBase):
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Whiten the sample covariance of ``X`` (n_samples, n_features)."""
-        x = self._validated(X, reset=True)
+        x = self._fittable(X)
         self.mean_ = x.mean(axis=0)
         self.covariance_, self.shrinkage_ = estimate_covariance(x, self.shrinkage)
         self.n_samples_seen_ = len(x)

@@ -93,7 +93,7 @@ class GainWhitener(WhitenerBase):
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Find the optimal gains of the covariance of samples ``X`` (n_samples, n_features)."""
-        x = self._validated(X, reset=True)
+        x = self._fittable(X)
         self._start(x.shape[1])
         self.mean_ = x.mean(axis=0)
         centred = x - self.mean_

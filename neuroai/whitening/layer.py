@@ -94,6 +94,8 @@ class WhiteningLayer(nn.Module):
         centred = inputs - self.mean.unsqueeze(-2)
         responses = self._respond(centred)
         if self.training:
+            if not bool(torch.isfinite(responses).all()):
+                raise ConfigError("inputs hold NaN or infinite values: the circuit did not adapt to them")
             with torch.no_grad():
                 self._adapt(centred, responses)
         return responses

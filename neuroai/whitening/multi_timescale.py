@@ -110,12 +110,10 @@ class MultiTimescaleWhitener(WhitenerBase):
         progress : callable, optional
             Called as ``progress(stage, done, total)``.
         """
-        x = self._validated(X, reset=True)
+        x = self._fittable(X)
         labels = np.zeros(len(x), dtype=np.int64) if contexts is None else np.asarray(contexts)
         if labels.shape != (len(x),):
             raise ShapeError(f"contexts have shape {labels.shape}; one label a sample is needed: ({len(x)},)")
-        if len(x) < 2:
-            raise ShapeError(f"found {len(x)} sample (1 sample has no variance); at least 2 are needed")
         self._start(x.shape[1])
         k = self.frame_.shape[1]
         self.mean_ = x.mean(axis=0)

@@ -194,7 +194,8 @@ def _updated(covariances: Tensor, frame: Tensor, step: float, leak: float) -> Te
     # The mean of r n^T over a context's samples is C_yy W diag(g).
     drive = torch.einsum("cij,jk,ck->ik", white, frame, gains) / len(gains) - frame * gains.mean(0)
     frame = frame + step * drive
-    return frame / frame.norm(dim=0)
+    unit: Tensor = frame / frame.norm(dim=0)
+    return unit
 
 
 def _least_squares_gains(covariances: Tensor, frame: Tensor, leak: float) -> Tensor:
