@@ -2,7 +2,8 @@
 
 Time of each form is the sum of its accesses times a measured time an access, in nanoseconds:
 
-* gather: ``ceil(B / 8) S L`` look-ups (on one row, its own constant);
+* gather: ``ceil(B / 8) S L`` look-ups (on one row, its own constant); for more than eight rows, where these
+  have been measured, ``ceil(B / 64) S L`` look-ups of words and ``B S`` counts read from their digits;
 * mask: ``B S ceil(n / 32)`` words;
 * event: ``B S`` counters cleared, ``B n`` cells visited, one addition for each listener of an active cell.
 
@@ -29,11 +30,30 @@ class Costs:
     clear: float
     visit: float
     event: float
+    gather_word: float | None = None
+    count: float = 0.0
+
+    def gather(self, n_rows: int, look_ups: int, n_segments: int) -> float:
+        """Nanoseconds of the gather form; ``look_ups`` is S L."""
+        if n_rows == 1:
+            return self.gather_one * look_ups
+        if n_rows <= 8 or self.gather_word is None:
+            return self.gather_eight * look_ups * -(-n_rows // 8)
+        return self.gather_word * look_ups * -(-n_rows // 64) + self.count * n_rows * n_segments
 
 
 #: One core of a server processor (2026), and an H100.
 COSTS = {
-    "cpu": Costs(gather_one=0.34, gather_eight=0.8, mask=0.12, clear=0.15, visit=0.3, event=1.0),
+    "cpu": Costs(
+        gather_one=0.34,
+        gather_eight=0.55,
+        mask=0.12,
+        clear=0.15,
+        visit=0.3,
+        event=1.0,
+        gather_word=1.8,
+        count=0.7,
+    ),
     "cuda": Costs(gather_one=0.0018, gather_eight=0.0021, mask=0.0009, clear=0.0015, visit=0.69, event=0.04),
 }
 
@@ -53,10 +73,8 @@ def quickest_form(
         Listeners of active cells, over all rows: activity times synapses times rows. Infinite when not known.
     """
     costs = COSTS.get(device, COSTS["cpu"])
-    look_ups = n_segments * n_slots
-    gather = costs.gather_one * look_ups if n_rows == 1 else costs.gather_eight * look_ups * -(-n_rows // 8)
     times: dict[Form, float] = {
-        "gather": gather,
+        "gather": costs.gather(n_rows, n_segments * n_slots, n_segments),
         "mask": costs.mask * n_rows * n_segments * -(-n // 32),
         "event": n_rows * (costs.clear * n_segments + costs.visit * n) + costs.event * n_additions,
     }
