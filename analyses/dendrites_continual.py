@@ -66,17 +66,10 @@ def trained():
 
 
 def stored(name):
-    """Results of a benchmark, best method first."""
-    runs = json.loads((RESULTS / name).read_text())["runs"]
-    runs = sorted(runs, key=lambda run: -run["mean"]["mean"])
-    return {run["method"]: {int(k): np.array(v) for k, v in run["seen"].items()} for run in runs}
-
-
-def best_tuned(name):
-    """The best setting of each method among those tried in tuning."""
+    """Results of a benchmark; of several settings of a method, the best."""
     runs = sorted(json.loads((RESULTS / name).read_text())["runs"], key=lambda run: run["mean"]["mean"])
     best = {run["method"]: {int(k): np.array(v) for k, v in run["seen"].items()} for run in runs}
-    return dict(sorted(best.items(), key=lambda item: -item[1][10].mean()))
+    return {method: best[method] for method in METHODS if method in best}
 
 
 if options.small:
@@ -84,7 +77,7 @@ if options.small:
 else:
     panels = {
         "digits": stored("continual_digits_10.json"),
-        "MNIST-10k": best_tuned("continual_mnist_t10k_10_tuning.json"),
+        "MNIST-10k": stored("continual_mnist_t10k_10_tuning.json"),
     }
 
 
