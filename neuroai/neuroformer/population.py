@@ -79,7 +79,7 @@ def population_statistics(
         raise ShapeError(
             f"counts {y.shape}, period {period}: expected (n_bins, n_units), 2 bins, seconds above 0"
         )
-    unit, spaces = _intervals(y, runs)
+    unit, spaces = _intervals(np.asarray(y, dtype=np.int64), runs)
     number = np.bincount(unit, minlength=y.shape[1])
     first, second = (np.bincount(unit, spaces**power, y.shape[1]) for power in (1, 2))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -130,12 +130,12 @@ def compare_populations(real: PopulationStatistics, generated: PopulationStatist
     return found
 
 
-def _intervals(y: NDArray[np.generic], runs: ArrayLike | None) -> tuple[NDArray[np.int64], Array]:
+def _intervals(y: NDArray[np.int64], runs: ArrayLike | None) -> tuple[NDArray[np.int64], Array]:
     """Unit and length (in bins) of every interval between successive spikes within a run."""
     labels = np.zeros(len(y), np.int64) if runs is None else np.asarray(runs)
     if labels.shape != (len(y),):
         raise ShapeError(f"runs have shape {labels.shape}; one label a bin is needed: ({len(y)},)")
-    repeats = np.asarray(y.T[y.T > 0], dtype=np.int64)
+    repeats = y.T[y.T > 0]
     unit, place = (np.repeat(part, repeats) for part in np.nonzero(y.T))
     same = (np.diff(unit) == 0) & (labels[place][1:] == labels[place][:-1])
     return unit[1:][same], np.diff(place)[same].astype(np.float64)
