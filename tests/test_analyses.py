@@ -63,3 +63,10 @@ def test_spike_baselines_reach_what_is_published(run_small, data_root: Path) -> 
     assert error is not None
     assert float(error[1]) < 41
     assert number(r"session 1: best of the rates .*, ", printed) > 0.044
+
+
+@pytest.mark.slow
+def test_delays_help_a_spiking_network_to_tell_lags(run_small) -> None:
+    printed = run_small("simulation_surrogate_training")
+    assert number(r"delays - no delays \(fast sigmoid\) = ", printed) >= 0.05
+    assert number(r"arctan: .*30, ", printed) >= 0.9
