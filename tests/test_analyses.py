@@ -70,3 +70,24 @@ def test_delays_help_a_spiking_network_to_tell_lags(run_small) -> None:
     printed = run_small("simulation_surrogate_training")
     assert number(r"delays - no delays \(fast sigmoid\) = ", printed) >= 0.05
     assert number(r"arctan: .*30, ", printed) >= 0.9
+
+
+@pytest.mark.slow
+def test_a_transformer_finds_the_hubs_of_a_circuit(run_small) -> None:
+    printed = run_small("neuroformer_hub")
+    assert number(r"attention: AUROC ", printed) > number(r"zero-lag correlation: AUROC ", printed)
+    assert number(r"lagged covariance: AUROC ", printed) > 0.99
+
+
+@pytest.mark.slow
+def test_few_labels_decode_place_cells(run_small) -> None:
+    printed = run_small("neuroformer_fewshot")
+    best = number(r"blocked pretrained: .*100 %: ", printed)
+    assert best < number(r"blocked ridge: .*100 %: ", printed)
+
+
+@pytest.mark.slow
+def test_a_stimulus_is_worth_its_bits(run_small) -> None:
+    printed = run_small("neuroformer_modalities")
+    assert number(r"with stimulus: simulated ", printed) > number(r"spikes: simulated ", printed) + 0.05
+    assert number(r"with stimulus: simulated ", printed) < number(r"true rates: simulated ", printed)
