@@ -107,13 +107,19 @@ class DeviceNetwork(ABC):
         self._take_current()
         external = self._external(last, schedule)
         pieces = [np.empty((2, 0), np.int32)]
-        most = self._record.shape[1] // self.layout.n_neurons if self.record else last
         while self.position < last:
-            self.launch(min(last - self.position, most, _LAUNCH_STEPS), external)
+            self.launch(min(last - self.position, self._most_steps()), external)
             if self.record:
                 pieces.append(self._take_record())
         found = np.concatenate(pieces, axis=1)
         return found[0], found[1]
+
+    def _most_steps(self) -> int:
+        """Steps whose spikes surely fit the record, in whole graphs if it holds one."""
+        if not self.record:
+            return _LAUNCH_STEPS
+        most = min(self._record.shape[1] // self.layout.n_neurons, _LAUNCH_STEPS)
+        return most - most % _GRAPH_STEPS if most > _GRAPH_STEPS else most
 
     def launch(self, n: int, external: External | None = None) -> None:
         """Start ``n`` steps and return at once: nothing waits for the device once a graph is captured."""
