@@ -2,8 +2,8 @@
 
 Poisson drive, no recording. Before any time is printed, a small network's spikes must equal the CPU's in
 every mode, spike by spike; the full network's first steps must do so too; a replay of the captured graph
-must not wait for the host; two runs must end in the same state; and the rates of the timed run must lie
-within the tolerance of the published ones. The floor is the bytes of synapses, state and ring slots over the
+must not wait for the host; whether two runs end in the same state is said; and a timed run whose rates do
+not lie within the tolerance of the published ones gives no time. The floor is the bytes of synapses, state and ring slots over the
 bandwidth of a copy measured in the same run.
 
 With ``--large``, the synthetic network of the multi-area model's counts (24.2e9 synapses) too, none stored:
@@ -90,6 +90,14 @@ def run(engine: GpuEngine, mode: Mode, seconds: float) -> dict[str, Any]:
     wall = time.perf_counter() - start
     found = rates(engine, engine.spike_counts() - before, seconds)
     return {"real_time_factor": wall / seconds, "us_per_step": 1e6 * wall / steps, "rates_hz": found}
+
+
+def gated(engine: GpuEngine, mode: Mode, seconds: float) -> dict[str, Any]:
+    """A run's time, unless its rates are wrong."""
+    found = run(engine, mode, seconds)
+    if within(found["rates_hz"]):
+        return found
+    return {"refused": "rates outside their tolerance", "rates_hz": found["rates_hz"]}
 
 
 def within(found: dict[str, float]) -> bool:
@@ -209,18 +217,20 @@ def main() -> None:
     engine, found = build(layout)
     result |= found
     captured_without_waiting(engine)
-    result["identical_reruns"] = reruns(engine, 2000)
-    engine.mode = "persistent"
+    for mode in ("graph", "persistent"):
+        engine.mode = mode
+        result[f"identical_reruns_{mode}"] = reruns(engine, 2000)
+    engine.mode = "graph"
     engine.advance(max(engine.position, STEPS_A_SECOND // 2), NOTHING)
-    ladder = {"persistent": run(engine, "persistent", arguments.seconds)}
-    if not result["identical_reruns"] or not within(ladder["persistent"]["rates_hz"]):
-        print(json.dumps(result | {"rates_hz": ladder["persistent"]["rates_hz"]}, indent=2))
-        raise SystemExit("reruns differ or rates lie outside their tolerance: no time is printed")
-    ladder["graph"] = run(engine, "graph", min(1.0, arguments.seconds))
-    ladder["eager"] = run(engine, "eager", 0.05)
+    ladder = {
+        "graph": gated(engine, "graph", arguments.seconds),
+        "persistent": gated(engine, "persistent", arguments.seconds),
+        # Too short for rates: its spikes were compared above.
+        "eager": run(engine, "eager", 0.05),
+    }
     bandwidth = copy_bandwidth()
     result["copy_gb_per_s"] = bandwidth / 1e9
-    result["floor_real_time_factor"] = floor(engine, ladder["persistent"]["rates_hz"], bandwidth)
+    result["floor_real_time_factor"] = floor(engine, FULL_RATES, bandwidth)
     result["ladder"] = ladder
     if arguments.tune:
         result["tune"] = tune(engine)
