@@ -4,7 +4,7 @@ Every run is deterministic: arrivals are summed in whole numbers, so that neithe
 additions nor the number of programs changes a spike.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -46,7 +46,8 @@ class GpuEngine(DeviceNetwork):
     Raises
     ------
     ConfigError
-        If the network has more neurons than the blocks of one card hold.
+        If the network has more neurons than the blocks of one card hold (one for each multiprocessor, so that
+        all are resident), or the mode does not run on the device.
 
     Notes
     -----
@@ -63,6 +64,7 @@ class GpuEngine(DeviceNetwork):
         record: bool = True,
     ) -> None:
         device = torch.device(device)
+        _require_mode(mode, device)
         self.lanes, blocks = _choose_blocks(layout, processors(device))
         super().__init__(layout, device, blocks, record=record)
         self.rows: BlockRows = block_rows(layout, self.blocks, self.lanes)
@@ -148,6 +150,13 @@ class GpuEngine(DeviceNetwork):
             SPIKES=self.tile[0], WIDTH=self.tile[1], num_warps=self.tile[2], enable_fp_fusion=False,
             **self._static,
         )  # fmt: skip
+
+
+def _require_mode(mode: str | None, device: torch.device) -> None:
+    """Blocks run side by side on a card alone: where Triton is interpreted, the first would wait for ever."""
+    modes = get_args(Mode) if device.type == "cuda" else ("eager",)
+    if mode is not None and mode not in modes:
+        raise ConfigError(f"mode={mode!r} on {device}: expected one of {', '.join(modes)}")
 
 
 def _power_of_two(n: int) -> int:

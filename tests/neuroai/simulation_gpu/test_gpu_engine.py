@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from neuroai.errors import ConfigError
 from neuroai.simulation import (
     COBA,
     Bernoulli,
@@ -151,6 +152,14 @@ def test_without_a_record(gpu_device):
     nothing = SpikeSchedule(np.empty(0, np.int32), np.empty(0, np.int32))
     assert len(engine.advance(STEPS, nothing)[0]) == 0
     assert int(engine.spike_counts().sum()) > 8
+
+
+@pytest.mark.usefixtures("gpu_device")
+def test_modes_that_do_not_run_here():
+    with pytest.raises(ConfigError, match="expected one of eager"):
+        gpu_engine(network().layout(), "cpu", mode="persistent")
+    with pytest.raises(ConfigError, match="expected one of eager, graph, persistent"):
+        gpu_engine(network().layout(), "cuda", mode="replay")
 
 
 def needs_card():
