@@ -152,7 +152,7 @@ def generate(
     >>> from neuroai.datasets import simulate_spikes
     >>> from neuroai.neuroformer import NeuroformerConfig
     >>> model = Neuroformer(NeuroformerConfig(sessions={"a": 5}, width=16, heads=2))
-    >>> made = model.generate(simulate_spikes(5, 10.0), n_samples=2, seed=1, closed_loop=True)
+    >>> made = model.generate(simulate_spikes(5, 1.0), n_samples=2, seed=1, closed_loop=True)
     >>> made.to_recording(0).spikes.n_units
     5
     """

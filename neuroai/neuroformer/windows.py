@@ -245,8 +245,8 @@ def windows_of(
     >>> from neuroai.datasets import simulate_spikes
     >>> recording = simulate_spikes(5, 10.0)
     >>> windows = windows_of(recording, NeuroformerConfig(sessions={"a": 5}))
-    >>> len(windows), windows[[0, 1]].current.layout.n_windows
-    (200, 2)
+    >>> windows.report.silent_units, len(windows[[0, 1]])
+    (0, 2)
     """
     config_session = _session(config, session, recording)
     events = events_of(recording, config.bin_width, amplitudes=config.amplitudes)
