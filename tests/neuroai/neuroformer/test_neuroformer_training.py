@@ -1,5 +1,10 @@
 """Training: learns what was planted, resumes bit for bit, fine-tunes on few windows, splits without leaks."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -215,3 +220,14 @@ def test_mixed_precision_trains():
     result = fit(model, windows, recipe=Recipe(epochs=8, learning_rate=1e-2), fabric=fabric)
     assert result.losses[-1] < result.losses[0] - 0.02
     assert next(model.parameters()).dtype == torch.float32
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tmp_path):
+    """Through torchrun: each takes half of every batch, both end with the same weights."""
+    child = Path(__file__).with_name("neuroformer_ranks_child.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, str(child), str(tmp_path)], check=True, env=environment, timeout=300)
+    first, second = ((tmp_path / f"rank{rank}").read_text() for rank in range(2))
+    assert first == second
