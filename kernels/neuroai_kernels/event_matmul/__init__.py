@@ -21,8 +21,6 @@ __all__ = ["Form", "SpikeList", "Spikes", "SynapseIndex", "Transposed", "event_m
 #: Gather when each source spikes more often than this over the rows of a batch. On a CPU as
 #: ``benchmarks/event_matmul.py`` found; on CUDA an estimate from bytes and the rate of atomics, not measured.
 GATHER_FROM = {"cpu": 7.0, "cuda": 1.0}
-#: Share of sources that spike from which shared memory should beat atomics on global memory; an estimate too.
-TILED_FROM = 0.005
 _BITS_BELOW_LARGEST = 40
 _SMALLEST = 1e-200  # so that a quantum and its inverse are normal numbers
 
@@ -80,13 +78,12 @@ def _dtype(values: Tensor, weights: Tensor | float) -> torch.dtype:
 
 
 def _chosen_form(
-    values: Tensor, count: Tensor | None, synapses: SynapseIndex, dtype: torch.dtype, activity: float | None
+    values: Tensor, count: Tensor | None, synapses: SynapseIndex, activity: float | None
 ) -> Form:
-    """Tiled or gather for busy spikes, if what they need was made before; else scatter."""
-    made, device = synapses.__dict__, values.device.type
-    if device == "cuda" and "tiles" in made and dtype == torch.float32:
-        return "tiled" if activity is None or activity >= TILED_FROM else "scatter"
-    if "transposed" not in made or values.dtype == torch.int32:
+    """Gather for busy batches, if the synapses by target were made before; else scatter."""
+    device = values.device.type
+    # A list of spikes is short by its nature.
+    if count is not None or "transposed" not in synapses.__dict__ or values.dtype == torch.int32:
         return "scatter"
     if activity is None and device == "cpu":
         activity = int(torch.count_nonzero(values)) / max(1, values.numel())
@@ -117,9 +114,8 @@ def event_matmul(
         reading them.
     form : {"scatter", "gather", "tiled"}, optional
         *scatter* visits the synapses of neurons that spike; *gather* visits every synapse by target, free of
-        atomics, for busy batches; *tiled* scatters into shared memory (CUDA, float32). Left out: the quickest
-        as measured (``GATHER_FROM``, ``TILED_FROM``) among those whose `SynapseIndex.transposed` or
-        `SynapseIndex.tiles` was made before.
+        atomics, for busy batches; *tiled* scatters into shared memory (CUDA with NVRTC, float32; by name
+        only). Left out: scatter, or gather by ``GATHER_FROM`` where `SynapseIndex.transposed` was made before.
     activity : float, optional
         Share of neurons that spike, for that choice; counted on a CPU, never on a GPU, where that would wait.
     deterministic : bool
@@ -165,7 +161,7 @@ def event_matmul(
         values = values.to(dtype)
     if chosen == "cpu" and dtype not in (torch.float32, torch.float64):
         chosen = "reference"
-    form = _chosen_form(values, count, synapses, dtype, activity) if form is None else form
+    form = _chosen_form(values, count, synapses, activity) if form is None else form
     quantum = _quantum(each, values.device) if deterministic else None
     if deterministic:
         form = "scatter"
