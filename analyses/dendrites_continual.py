@@ -14,14 +14,14 @@
 # the same number of weights, and with two rules that protect old weights. No task is named at test: a
 # picture's context is the nearest of the tasks' mean pictures.
 #
-# Results of `benchmarks/continual_learning.py` are drawn; `python analyses/dendrites_continual.py --small`
-# trains three tasks itself. MNIST-10k has 8,000 training images where published networks had the 60,000 of
-# MNIST; its figures are those of tuning: two seeds, 6,400 training images, 1,600 held out from them for test.
+# Results of `benchmarks/continual_learning.py` are drawn; with `NEUROAI_SMALL=1` three tasks are learned here
+# instead. `NEUROAI_FIGURES` says where the figure goes. MNIST-10k has 8,000 training images where published
+# networks had the 60,000 of MNIST; its figures are those of tuning: two seeds, 6,400 training images, 1,600
+# held out from them for test.
 
 # %% Settings
-import argparse
 import json
-import sys
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +39,10 @@ from neuroai.dendrites.continual import (
 from neuroai.plotting.dendrites import accuracy_lines, method_bars
 from neuroai.plotting.style import new_figure
 
-HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
-RESULTS = HERE / "benchmarks" / "results"
-parser = argparse.ArgumentParser(description="What networks with and without dendrites remember.")
-parser.add_argument("--small", action="store_true", help="train three tasks of digits, two seeds; no figure")
-parser.add_argument("--figure", type=Path, default=HERE / "analyses" / "figures" / "dendrites_continual.png")
-options = parser.parse_args([] if "ipykernel" in sys.modules else None)
+SMALL = os.environ.get("NEUROAI_SMALL", "0") != "0"
+HERE = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()
+FIGURE = Path(os.environ.get("NEUROAI_FIGURES", HERE / "figures")) / "dendrites_continual.png"
+RESULTS = HERE.parent / "benchmarks" / "results"
 
 
 # %% [markdown]
@@ -72,7 +70,7 @@ def stored(name):
     return {method: best[method] for method in METHODS if method in best}
 
 
-if options.small:
+if SMALL:
     panels = {"digits": trained()}
 else:
     panels = {
@@ -109,26 +107,25 @@ for label, methods in panels.items():
 # ## Figure
 
 # %%
-if not options.small:
-    figure = new_figure(13.5, 7.4)
-    axes = figure.subplots(2, 2, width_ratios=(1.0, 1.0))
-    for row, (label, methods) in enumerate(panels.items()):
-        count = max(next(iter(methods.values())))
-        rows = {name: PUBLISHED.get(name, {}) for name in methods}
-        known = {METHODS[name].title: row[count] for name, row in rows.items() if count in row}
-        bounds = {title: mean_over_seeds(values)[1:] for title, values in final(methods).items()}
-        method_bars(
-            final(methods), intervals=bounds, published=known if label != "digits" else None,
-            title=f"{label}: {count} permuted tasks", ax=axes[row, 0],
-        )  # fmt: skip
-        if label != "digits":
-            axes[row, 0].get_legend().set_loc("lower left")
-            axes[row, 0].get_legend().get_texts()[0].set_text("published, 60,000 training images")
-        accuracy_lines(
-            {METHODS[name].title: (sorted(seen), np.stack([seen[k] for k in sorted(seen)], axis=1))
-             for name, seen in methods.items()},
-            x="tasks learned", y="accuracy over tasks learned", ax=axes[row, 1],
-        )  # fmt: skip
-    options.figure.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.figure, dpi=110)
-    print(f"figure: {options.figure.name}")
+figure = new_figure(13.5, 3.7 * len(panels))
+axes = figure.subplots(len(panels), 2, squeeze=False)
+for row, (label, methods) in enumerate(panels.items()):
+    count = max(next(iter(methods.values())))
+    rows = {name: PUBLISHED.get(name, {}) for name in methods}
+    known = {METHODS[name].title: row[count] for name, row in rows.items() if count in row}
+    bounds = {title: mean_over_seeds(values)[1:] for title, values in final(methods).items()}
+    method_bars(
+        final(methods), intervals=bounds, published=known if label != "digits" else None,
+        title=f"{label}: {count} permuted tasks", ax=axes[row, 0],
+    )  # fmt: skip
+    if label != "digits":
+        axes[row, 0].get_legend().set_loc("lower left")
+        axes[row, 0].get_legend().get_texts()[0].set_text("published, 60,000 training images")
+    accuracy_lines(
+        {METHODS[name].title: (sorted(seen), np.stack([seen[k] for k in sorted(seen)], axis=1))
+         for name, seen in methods.items()},
+        x="tasks learned", y="accuracy over tasks learned", ax=axes[row, 1],
+    )  # fmt: skip
+FIGURE.parent.mkdir(parents=True, exist_ok=True)
+figure.savefig(FIGURE, dpi=110)
+print(f"figure: {FIGURE.name}")

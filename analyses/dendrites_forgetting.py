@@ -13,10 +13,11 @@
 # used here drops the least useful one, by the sum of squared permanences: what was confirmed again and again
 # stays, what was seen once goes first. Both memories learn the same sequences, then hear noise only; from
 # time to time they are tested, without learning.
+#
+# `NEUROAI_SMALL=1` runs two seeds; `NEUROAI_FIGURES` says where the figure goes.
 
 # %% Settings
-import argparse
-import sys
+import os
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,10 @@ import numpy as np
 from neuroai.dendrites import SequenceMemory
 from neuroai.plotting.style import BLUE, MUTED, VERMILION, describe, dress, grid, new_figure
 
-HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
-parser = argparse.ArgumentParser(description="Memory during a burst of noise under two rules of forgetting.")
-parser.add_argument("--seeds", type=int, default=5)
-parser.add_argument("--figure", type=Path, default=HERE / "analyses" / "figures" / "dendrites_forgetting.png")
-options = parser.parse_args([] if "ipykernel" in sys.modules else None)
-
+SMALL = os.environ.get("NEUROAI_SMALL", "0") != "0"
+HERE = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd()
+FIGURE = Path(os.environ.get("NEUROAI_FIGURES", HERE / "figures")) / "dendrites_forgetting.png"
+SEEDS = range(2 if SMALL else 5)
 COLUMNS, ACTIVE, LENGTH, SEQUENCES = 512, 20, 10, 10
 NOISE = np.arange(0, 401, 25)
 RULES = {"least-useful": BLUE, "least-recent": VERMILION}
@@ -75,7 +74,7 @@ def curve(rule, seed):
     return values
 
 
-curves = {rule: np.array([curve(rule, seed) for seed in range(options.seeds)]) for rule in RULES}
+curves = {rule: np.array([curve(rule, seed) for seed in SEEDS]) for rule in RULES}
 
 # %% Figure
 figure = new_figure(5.6, 3.4)
@@ -88,8 +87,8 @@ ax.set_ylim(-0.03, 1.05)
 grid(ax)
 ax.legend(fontsize=8, frameon=False, loc="center right")
 describe(ax, title="Ten sequences, then noise", x="random inputs", y="elements still predicted")
-options.figure.parent.mkdir(parents=True, exist_ok=True)
-figure.savefig(options.figure, dpi=130)
+FIGURE.parent.mkdir(parents=True, exist_ok=True)
+figure.savefig(FIGURE, dpi=130)
 
 # %% The numbers
 for rule, values in curves.items():
@@ -97,4 +96,4 @@ for rule, values in curves.items():
     after = "never below half" if half is None else f"below half after {half} random inputs"
     print(f"{rule:13} predicted {values[:, 0].mean():.3f} before the noise, {values[:, -1].mean():.3f} after "
           f"{NOISE[-1]} random inputs; {after}")  # fmt: skip
-print(f"figure: {options.figure.name}")
+print(f"figure: {FIGURE.name}")

@@ -49,6 +49,12 @@ def test_haxby_category_maps_replicate(run_small, data_root: Path) -> None:
     assert number(r"median r ", printed) >= 0.066
 
 
+def test_noise_wipes_out_the_least_recent_memory_only(run_small) -> None:
+    printed = run_small("dendrites_forgetting")
+    assert number(r"least-useful  predicted 1.000 before the noise, ", printed) == 1
+    assert number(r"least-recent  predicted 1.000 before the noise, ", printed) < 0.1
+
+
 def test_published_networks_fire_as_published(run_small) -> None:
     printed = run_small("simulation_networks")
     assert abs(number(r"balanced network: largest deviation from theory = ", printed)) < 0.05
