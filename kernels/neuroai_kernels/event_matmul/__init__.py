@@ -115,7 +115,7 @@ def event_matmul(
     form : {"scatter", "gather", "tiled"}, optional
         *scatter* visits the synapses of neurons that spike; *gather* visits every synapse by target, free of
         atomics, for busy batches; *tiled* scatters into shared memory (CUDA with NVRTC, float32; by name
-        only). Left out: scatter, or gather by ``GATHER_FROM`` where `SynapseIndex.transposed` was made before.
+        only). Left out: scatter, or gather by ``GATHER_FROM`` where `SynapseIndex.transposed` was made.
     activity : float, optional
         Share of neurons that spike, for that choice; counted on a CPU, never on a GPU, where that would wait.
     deterministic : bool
