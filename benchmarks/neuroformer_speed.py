@@ -236,8 +236,8 @@ def on_cpu(repeats: int) -> dict[str, Any]:
         variants = configs(n_units, video)
         rows[f"{case} generate published"] = generation_published(variants["published"], n, video)
         published = {"top_p": 0.95, "ordered": False, "limit": 98}
-        rows[f"{case} generate packed"] = generation(variants["packed"], 32, 1, "cpu", **published)
-        rows[f"{case} generate default readout"] = generation(variants["default readout"], 32, 1, "cpu")
+        rows[f"{case} generate packed"] = generation(variants["packed"], 128, 1, "cpu", **published)
+        rows[f"{case} generate default readout"] = generation(variants["default readout"], 128, 1, "cpu")
         for name in ("published", "packed", "default readout"):
             show(f"{case} generate {name}", rows[f"{case} generate {name}"])
     for case, form in (("A", "train"), ("B", "train"), ("C", "generate"), ("D", "generate")):
