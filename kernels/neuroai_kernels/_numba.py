@@ -46,6 +46,11 @@ def vector_jit(function: Function) -> Function:
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
-def inlined(compiled: Function) -> Function:
-    """The function again, copied into its callers by Numba: LLVM may inline only after it made vectors."""
-    return cast(Function, numba.njit(inline="always", error_model="numpy")(cast(Any, compiled).py_func))
+def inlined(function: Function) -> Function:
+    """Copied into its callers by Numba, and compiled only there.
+
+    LLVM's own inliner may come only after loops were turned into vectors; and a chain of compiled functions
+    is optimised again at every link.
+    """
+    plain = getattr(function, "py_func", function)
+    return cast(Function, numba.njit(inline="always", error_model="numpy")(plain))

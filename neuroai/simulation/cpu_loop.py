@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuroai.simulation.plasticity import PlasticArrays, learn_from_arrivals, learn_from_spikes
-from neuroai_kernels._numba import vector_jit
+from neuroai_kernels._numba import inlined, vector_jit
 from neuroai_kernels.neuron_update.cpu import update_populations
 
 __all__ = ["advance"]
@@ -28,7 +28,7 @@ _WINDOW = 16  # steps: 5.2 ns a synaptic event of the microcircuit instead of 8.
 _MOST_WAITING = 1 << 16
 
 
-@vector_jit
+@inlined
 def _deliver_soon(row: int, step: int, end: int, rows: Rows, ring: Floats) -> int:
     """Add what reaches steps before ``end``; where the rest of the row starts."""
     indptr, targets, weights, delays = rows
@@ -42,7 +42,7 @@ def _deliver_soon(row: int, step: int, end: int, rows: Rows, ring: Floats) -> in
     return j
 
 
-@vector_jit
+@inlined
 def _deliver_rest(
     waiting: Ints, since: Longs, places: Longs, count: int, end: int, rows: Rows, ring: Floats
 ) -> None:
@@ -63,7 +63,8 @@ def _deliver_rest(
 def advance(
     table: Table,
     rows: Rows,
-    plastic: PlasticArrays,
+    plastic: PlasticArrays | None,
+    others: bool | None,
     variables: Floats,
     free_at: Ints,
     ring: Floats,
@@ -79,28 +80,30 @@ def advance(
 ) -> tuple[int, int]:
     """Steps ``first`` to ``last``, fewer if the record is full.
 
+    ``plastic`` None and ``others`` None leave learning, and all but integrate-and-fire kinds, uncompiled.
+
     Returns the step reached and the number of spikes recorded, step by step, neurons ascending.
     """
     n, mask = variables.shape[1], ring.shape[0] - 1
     spikes = np.empty(n, np.int32)
     room = max(_MOST_WAITING, 2 * n)
     waiting, since, places = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
-    count, e, held, k, learns = 0, 0, 0, first, plastic[15] > 0
+    count, e, held, k = 0, 0, 0, first
     while e < len(external_steps) and external_steps[e] < first:  # spikes at time 0
         _deliver_soon(external_rows[e], first - 1, first + mask + 1, rows, ring)
         e += 1
     while k < last and count + n <= len(recorded):
         end = (k // _WINDOW + 1) * _WINDOW
-        if learns:
+        if plastic is not None:
             learn_from_arrivals(plastic, ring[k & mask], k)
         found = update_populations(
             table[0], table[1], table[2], table[3], table[4],
-            variables, free_at, ring[k & mask], quantum, current, k, key[0], key[1], spikes,
+            variables, free_at, ring[k & mask], quantum, current, k, key[0], key[1], spikes, others,
         )  # fmt: skip
         for i in range(found):
             recorded_steps[count + i], recorded[count + i] = k, spikes[i]
         count += found
-        if learns:
+        if plastic is not None:
             learn_from_spikes(plastic, spikes, found, k)
         if held + found > room:
             _deliver_rest(waiting, since, places, held, end, rows, ring)

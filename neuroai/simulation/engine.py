@@ -10,6 +10,7 @@ from torch import Tensor
 from neuroai.errors import ConfigError
 from neuroai.simulation.layout import Layout, SpikeSchedule
 from neuroai.simulation.plasticity import PlasticState
+from neuroai_kernels.neuron_update import Kind
 from neuroai_kernels.spike_delivery import fixed_point, safe_quantum
 
 __all__ = ["CpuEngine", "Engine", "Spikes", "make_engine"]
@@ -129,7 +130,8 @@ class CpuEngine:
         before = (
             tuple(part.numpy() for part in table),
             tuple(part.numpy() for part in synapses),
-            self.learning.arrays(),
+            None if self.layout.plastic is None else self.learning.arrays(),
+            True if bool((p.kinds > int(Kind.LIF_COBA)).any()) else None,
             *(part.numpy() for part in state),
             self.quantum,
         )

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroai_kernels._numba import vector_jit
+from neuroai_kernels._numba import inlined, vector_jit
 from neuroai_kernels.neuron_update import cpu_models
 from neuroai_kernels.neuron_update.cpu_drive import add_noise, add_poisson, draw_words
 from neuroai_kernels.neuron_update.table import PREFIX, TAG_POISSON, Kind, NeuronState, PopulationTable
@@ -46,11 +46,13 @@ def update_populations(
     k0: np.uint64,
     k1: np.uint64,
     spikes: NDArray[np.int32],
+    others: bool | None = True,
 ) -> int:
     """Advance every neuron by one step; returns the number of spikes, whose neurons fill ``spikes``.
 
     ``slot`` is the ring slot of this step, flat (channels * n), read and zeroed; integers are multiples of
-    ``quantum``. ``current`` is empty or has one entry a neuron.
+    ``quantum``. ``current`` is empty or has one entry a neuron. With ``others`` None only the integrate-and-
+    fire kinds are there: the rest is not even compiled, which takes as long again.
     """
     n, found = bounds[-1], 0
     arrived = np.empty((2, BLOCK), variables.dtype)
@@ -72,19 +74,19 @@ def update_populations(
             if c[_NOISE] != 0:
                 add_noise(words, angles, k0, k1, start, step, c[_NOISE], push)
             free = free_at[start:stop]
-            _integrate(kinds[p], channels[p], c, variables, start, stop, free, arrived, scratch, step)
+            _integrate(kinds[p], channels[p], c, variables, start, stop, free, arrived, scratch, step, others)
             found = _find(kinds[p], c, variables, start, stop, free, scratch[1], step, spikes, found)
     return found
 
 
-@vector_jit
+@inlined
 def _take(slot: Ring, quantum: float, arrived: Floats) -> None:
     for i in range(len(slot)):
         arrived[i] = quantum * arrived.dtype.type(slot[i])
         slot[i] = 0
 
 
-@vector_jit
+@inlined
 def _push(drive: float, gain: float, current: Floats, push: Floats) -> None:
     if len(current) == 0:
         push[:] = drive
@@ -105,6 +107,7 @@ def _integrate(
     arrived: Floats,
     scratch: Floats,
     step: int,
+    others: bool | None,
 ) -> None:
     push, own, now = scratch[0], c[_PREFIX:], np.int32(step)
     if kind == _DELTA:
@@ -115,17 +118,18 @@ def _integrate(
         cpu_models.lif_alpha(x, lo, hi, arrived, push, free_at, now, channels, own)
     elif kind == _COBA:
         cpu_models.lif_coba(x, lo, hi, arrived, push, free_at, now, own)
-    elif kind == _ALIF:
-        cpu_models.alif(x, lo, hi, arrived, push, scratch[1], c[_THRESHOLD], own)
-    elif kind == _ADEX:
-        cpu_models.adex(x, lo, hi, arrived, push, free_at, now, scratch[1], c[_THRESHOLD], own)
-    elif kind == _IZHIKEVICH:
-        cpu_models.izhikevich(x, lo, hi, arrived, push, own)
-    elif kind == _HH:
-        cpu_models.hh(x, lo, hi, arrived, push, scratch[1], scratch[2:], c[_THRESHOLD], own)
+    elif others is not None:
+        if kind == _ALIF:
+            cpu_models.alif(x, lo, hi, arrived, push, scratch[1], c[_THRESHOLD], own)
+        elif kind == _ADEX:
+            cpu_models.adex(x, lo, hi, arrived, push, free_at, now, scratch[1], c[_THRESHOLD], own)
+        elif kind == _IZHIKEVICH:
+            cpu_models.izhikevich(x, lo, hi, arrived, push, own)
+        elif kind == _HH:
+            cpu_models.hh(x, lo, hi, arrived, push, scratch[1], scratch[2:], c[_THRESHOLD], own)
 
 
-@vector_jit
+@inlined
 def _find(
     kind: int,
     c: Floats,
@@ -157,7 +161,7 @@ def _find(
     return found
 
 
-@vector_jit
+@inlined
 def _fire(kind: int, c: Floats, x: Floats, i: int) -> None:
     if kind == _ALIF:
         x[2, i] = 1
