@@ -5,6 +5,8 @@ the nested model is its finest, chosen without the truth; the best level against
 published benchmark reports, stands beside it and is optimistic. Published values could not be found.
 
     python benchmarks/geometry_communities.py [--seeds 10] [--out RESULT.json]
+
+Every setting is written when it is done; a second run goes on with those that are missing.
 """
 
 import argparse
@@ -73,20 +75,20 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "results" / "geometry_communities.json"
     )
     options = parser.parse_args()
-    rows, started = [], time.process_time()
+    document = json.loads(options.out.read_text()) if options.out.exists() else {"settings": []}
     for setting in SETTINGS:
+        names = dict(zip(("mu_w", "mu_t", "beta", "average degree", "first seed"), setting, strict=True))
+        row = {**names, "seeds": options.seeds}
+        if any(row.items() <= done.items() for done in document["settings"]):
+            continue
+        started = time.process_time()
         found = [one for seed in range(options.seeds) if (one := scores(setting, seed)) is not None]
         means = {name: round(float(np.mean([one[name] for one in found])), 3) for name in found[0]}
-        names = ("mu_w", "mu_t", "beta", "average degree", "first seed")
-        rows.append({**dict(zip(names, setting, strict=True)), "graphs": len(found), **means})
-        print(rows[-1], flush=True)
-    document = {
-        "seeds": options.seeds,
-        "settings": rows,
-        "cpu_seconds": round(time.process_time() - started),
-        "versions": {"python": platform.python_version(), "numpy": version("numpy")},
-    }
-    options.out.write_text(json.dumps(document, indent=1) + "\n")
+        seconds = round(time.process_time() - started)
+        document["settings"].append({**row, "graphs": len(found), **means, "cpu_seconds": seconds})
+        document["versions"] = {"python": platform.python_version(), "numpy": version("numpy")}
+        print(document["settings"][-1], flush=True)
+        options.out.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -226,7 +226,7 @@ def test_errors_say_what_to_do() -> None:
 def large_images() -> dict[str, Any]:
     """64 x 64 pixels, 5 x 5 window: 156,616 interneurons, whose dense frame would take 5.1 GB."""
     script = Path(__file__).parents[3] / "benchmarks" / "whitening_local.py"
-    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     found: dict[str, Any] = json.loads(run.stdout)
@@ -234,6 +234,7 @@ def large_images() -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_large_images_are_white_inside_the_window(large_images: dict[str, Any]) -> None:
     assert large_images["k"] == 156_616
     assert large_images["window"]["fitted"]["after"]["correlation"] < 0.02
@@ -245,6 +246,7 @@ def test_large_images_are_white_inside_the_window(large_images: dict[str, Any]) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_large_images_need_no_dense_frame(large_images: dict[str, Any]) -> None:
     """The whole process, torch's own 219 MiB included, stays below 500 MB."""
     assert large_images["peak_process_mib"] < 500e6 / 2**20
