@@ -30,7 +30,7 @@
 #
 # Measured results are kept in the results file and are not measured again; delete it to start over.
 # Sessions 1 and 4 and the position take about 20 minutes of one core, session 2 (533 units) as long
-# again. In the results that come with the project, session 2 has the stimulus models alone.
+# again. In the results that come with the project, session 2 lacks population history, MLP and GRU.
 
 # %% Settings
 import argparse
