@@ -69,7 +69,7 @@ def test_vogels_abbott_in_both_forms(kind: str, form: str) -> None:
     check("vogels-abbott", {"kind": kind, "form": form}, found)
 
 
-@pytest.mark.parametrize("synapse", ["delta", "alpha"])
+@pytest.mark.parametrize("synapse", ["delta", pytest.param("alpha", marks=pytest.mark.slow)])
 def test_brunel_fires_as_theory_and_nest_say(synapse: str) -> None:
     check("brunel", {"synapse": synapse}, rates(brunel(seed=1, synapse=synapse), 1.0, 0.2))  # type: ignore[arg-type]
 
