@@ -73,7 +73,8 @@ def demo(
 
         return demo_dendrites(out=out, seed=seed, progress=progress)
     if what != "encode":
-        raise ConfigError(f"found the demo {what!r}; there are: dendrites, encode, simulate, spikes, whitening")
+        known = "dendrites, encode, simulate, spikes, whitening"
+        raise ConfigError(f"found the demo {what!r}; there are: {known}")
     from neuroai.encoders.features import FeatureMaps
     from neuroai_datasets.simulators import simulate_visual_cortex
 
