@@ -3,10 +3,14 @@
 Names are imported on first use, so that importing this package stays light.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
+    from neuroai.neuroformer import baselines as baselines
+    from neuroai.neuroformer import decoding as decoding
+    from neuroai.neuroformer import lagged as lagged
     from neuroai.neuroformer import metrics as metrics
     from neuroai.neuroformer.alignment import Video as Video
     from neuroai.neuroformer.batch import Batch as Batch
@@ -23,36 +27,19 @@ if TYPE_CHECKING:
     from neuroai.neuroformer.windows import Windows as Windows
     from neuroai.neuroformer.windows import windows_of as windows_of
 
-_WHERE = {
-    "Batch": "batch",
-    "Generated": "generation",
-    "Modality": "config",
-    "Neuroformer": "model",
-    "NeuroformerConfig": "config",
-    "Video": "alignment",
-    "Windows": "windows",
-    "connectivity": "influence",
-    "event_log_likelihood": "likelihood",
-    "finetune": "training",
-    "fit": "training",
-    "rates": "likelihood",
-    "split_windows": "splits",
-    "windows_of": "windows",
-}
-_MODULES = ("baselines", "decoding", "lagged", "metrics")
-
-__all__ = [*_WHERE, *_MODULES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(import_module(f"neuroai.neuroformer.{_WHERE[name]}"), name)
-    if name in _MODULES:
-        return import_module(f"neuroai.neuroformer.{name}")
-    raise AttributeError(
-        f"module 'neuroai.neuroformer' has no attribute {name!r}; it has: {', '.join(__all__)}"
-    )
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["baselines", "decoding", "lagged", "metrics"],
+    submod_attrs={
+        "alignment": ["Video"],
+        "batch": ["Batch"],
+        "config": ["Modality", "NeuroformerConfig"],
+        "generation": ["Generated"],
+        "influence": ["connectivity"],
+        "likelihood": ["event_log_likelihood", "rates"],
+        "model": ["Neuroformer"],
+        "splits": ["split_windows"],
+        "training": ["finetune", "fit"],
+        "windows": ["Windows", "windows_of"],
+    },
+)
