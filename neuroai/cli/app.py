@@ -15,7 +15,7 @@ from neuroai.cli.whiten import whiten
 
 app = typer.Typer(
     name="neuroai",
-    help="Encoding models of the brain, from data on disk to a report.",
+    help="Models of brains and of their recordings, from data on disk to a report.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,7 +44,7 @@ def _main(
         bool, Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Encoding models of the brain, from data on disk to a report."""
+    """Models of brains and of their recordings, from data on disk to a report."""
 
 
 @app.command(context_settings=_FREE)
