@@ -4,6 +4,7 @@ Times in seconds; potentials in mV, currents in pA, conductances in nS, capacita
 integration hold their potential relative to rest; :meth:`Neuron.offset` is what to add.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -195,7 +196,7 @@ class LIFAlpha(_LIF):
         found = self._membrane(step)
         for channel, tau in enumerate(self.tau_syn):
             a = alpha_propagator(step, self.tau_m, tau, self.capacitance)
-            parts = (a[0, 0], a[1, 0], a[2, 0], a[2, 1], np.e / (tau * _MS))
+            parts = (a[0, 0], a[1, 0], a[2, 0], a[2, 1], math.e / (tau * _MS))
             names = ("p11", "p21", "p31", "p32", "scale")
             found |= {f"{n}_{channel}": float(p) for n, p in zip(names, parts, strict=True)}
         return found

@@ -1,5 +1,7 @@
 """Mean-field theory of the balanced network: stationary rates to hold simulations against."""
 
+import math
+
 import numpy as np
 from scipy.integrate import quad
 from scipy.optimize import brentq
@@ -22,7 +24,7 @@ def alpha_threshold_rate(weight: float, neuron: LIFAlpha) -> float:
     neuron : LIFAlpha
         With the synapse's time constant first.
     """
-    return neuron.rheobase / (weight * float(np.e) * neuron.tau_syn[0])
+    return neuron.rheobase / (weight * math.e * neuron.tau_syn[0])
 
 
 def siegert_rate(
