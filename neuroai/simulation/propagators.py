@@ -4,6 +4,8 @@ With the state's equation :math:`\dot x = A x`, one step of h seconds is :math:`
 its entries. Potentials in mV, currents in pA, capacitances in pF.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
@@ -89,4 +91,4 @@ def alpha_peak_current(amplitude: float, tau_m: float, tau_syn: float, capacitan
     found = minimize_scalar(
         negative_potential, bounds=(0, longest), method="bounded", options={"xatol": 1e-10}
     )
-    return float(amplitude / (-found.fun * np.e / (tau_syn * _MS)))
+    return float(amplitude / (-found.fun * math.e / (tau_syn * _MS)))
