@@ -15,7 +15,6 @@ import importlib.util
 import io
 import json
 import platform
-import resource
 import time
 import zipfile
 from pathlib import Path
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from neuroai.runs.facts import peak_mib
 from neuroai.whitening.local import Grid, LocalCircuit, window_errors
 from neuroai.whitening.local_fit import fit_local
 
@@ -121,7 +121,7 @@ def main() -> None:
         "fit_seconds": round(fitted, 2),
         "fit_wall_seconds": round(wall, 2),
         "newton_steps": len(steps),
-        "peak_process_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_process_mib": round(peak_mib()),
         "peak_device_mib": round(torch.cuda.max_memory_allocated() / 2**20)
         if options.device != "cpu"
         else None,
