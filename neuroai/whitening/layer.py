@@ -105,12 +105,16 @@ class WhiteningLayer(nn.Module):
         """Respond and adapt to one sample of every population (p, n): the fast path of many populations.
 
         One fused kernel on a GPU: see `neuroai.kernels.lateral_step`. Without a frame, one leading dimension.
+        A sample that holds NaN or infinite values gives NaN and leaves its population as it was.
         """
         if len(self.populations) != 1 or not hasattr(self, "matrix"):
             raise ConfigError("stream needs one dimension of populations and no frame")
+        if inputs.shape != self.mean.shape:
+            raise ShapeError(f"inputs have shape {tuple(inputs.shape)}; {tuple(self.mean.shape)} is needed")
         centred = inputs - self.mean
         responses, self.matrix = lateral_step(self.matrix, centred, self.step)
-        self.mean = self.mean + self.step * centred
+        sound = torch.isfinite(responses).all(-1, keepdim=True)
+        self.mean = self.mean + self.step * torch.where(sound, centred, 0.0)
         return responses
 
     def _respond(self, centred: Tensor) -> Tensor:

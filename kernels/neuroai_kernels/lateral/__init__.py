@@ -35,7 +35,9 @@ def lateral_step(
     -----
     The Triton form keeps ``M`` in registers, settles by conjugate gradients to a relative residual of 1e-6
     (1e-12 in float64) and moves each byte of ``M`` once each way; ``n`` at most 128. A matrix that is not
-    positive definite gives NaN responses and NaN entries there; the reference does the same.
+    positive definite gives NaN responses and NaN entries there; the reference does the same. A sample that
+    holds NaN or infinite values gives NaN responses and leaves ``M`` of its population as it was: raising
+    would make every step wait for the device.
 
     Examples
     --------

@@ -52,11 +52,15 @@ def _kernel(
         direction = residual + (fresh / size) * direction
         size = fresh
         taken += 1
+    # A sample that is not finite has no response, and teaches nothing.
+    sound = tl.sum(x - x, axis=0) == 0
+    y = tl.where(sound, y, float("nan"))
     tl.store(responses + population * N + row, y, mask=row < N)
     # Triton takes numbers as float32: the rest of a float64 step comes apart.
     step = step + tl.zeros_like(x) + step_rest
     decay = tl.where(row[:, None] == row[None, :], step[None, :], 0.0)
-    tl.store(moved + place, m + (step * y)[:, None] * y[None, :] - decay, mask=inside)
+    change = (step * y)[:, None] * y[None, :] - decay
+    tl.store(moved + place, m + tl.where(sound, change, 0.0), mask=inside)
 
 
 def lateral_step(

@@ -10,6 +10,7 @@ def lateral_step(matrix: Tensor, inputs: Tensor, step: float) -> tuple[Tensor, T
     """See `neuroai_kernels.lateral.lateral_step`."""
     factor, failed = torch.linalg.cholesky_ex(matrix)
     y = torch.cholesky_solve(inputs.unsqueeze(-1), factor)
-    y = torch.where((failed != 0)[:, None, None], torch.nan, y)
+    sound = torch.isfinite(inputs).all(-1)[:, None, None]
+    y = torch.where(sound & (failed == 0)[:, None, None], y, torch.nan)
     eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    return y.squeeze(-1), matrix + step * (y @ y.mT - eye)
+    return y.squeeze(-1), torch.where(sound, matrix + step * (y @ y.mT - eye), matrix)

@@ -24,6 +24,11 @@ bad = torch.diag(torch.tensor([1.0, -1.0]))[None]
 for form in ("reference", "gpu"):
     y, _ = lateral_step(bad, torch.tensor([[0.0, 1.0]]), 0.1, implementation=form)
     assert bool(y.isnan().all()), form
+    samples = torch.tensor([[float("nan"), 1.0], [1.0, float("inf")], [1.0, 1.0]])
+    eye = torch.eye(2).repeat(3, 1, 1)
+    y, moved = lateral_step(eye, samples, 0.1, implementation=form)
+    assert bool(y[:2].isnan().all()) and bool(y[2].isfinite().all()), form
+    assert torch.equal(moved[:2], eye[:2]) and not torch.equal(moved[2], eye[2]), form
 """
 
 
@@ -51,4 +56,5 @@ def test_shapes_are_checked() -> None:
 def test_triton_form_agrees_on_a_gpu() -> None:
     on_device = "import torch\ntorch.set_default_device('cuda')\n" + CHECK
     on_device = on_device.replace("torch.Generator()", "torch.Generator('cuda')")
-    subprocess.run([sys.executable, "-c", on_device], check=True)
+    run = subprocess.run([sys.executable, "-c", on_device], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

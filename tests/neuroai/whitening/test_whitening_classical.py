@@ -140,6 +140,17 @@ class TestLayer:
             torch.testing.assert_close(one.stream(sample), many(sample[:, None])[:, 0], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(one.matrix, many.matrix, atol=1e-5, rtol=1e-5)
 
+    def test_a_stream_leaves_a_population_without_a_sound_sample_as_it_was(self) -> None:
+        layer = WhiteningLayer(2, populations=(3,), step=0.1)
+        layer.stream(torch.ones(3, 2))
+        matrix, mean = layer.matrix.clone(), layer.mean.clone()
+        y = layer.stream(torch.tensor([[torch.nan, 1.0], [2.0, 2.0], [torch.inf, 1.0]]))
+        assert y[[0, 2]].isnan().all()
+        assert y[1].isfinite().all()
+        for now, before in ((layer.matrix, matrix), (layer.mean, mean)):
+            assert torch.equal(now[[0, 2]], before[[0, 2]])
+            assert not torch.equal(now[1], before[1])
+
     def test_pairs_without_a_frame_are_the_preconditioned_update(self) -> None:
         w = torch.from_numpy(frames.pair_frame(3))
         x = torch.randn(6, 3, dtype=torch.float64)
@@ -160,3 +171,5 @@ class TestLayer:
             WhiteningLayer(3)(torch.ones(2, 4))
         with pytest.raises(ConfigError, match="one dimension of populations"):
             WhiteningLayer(3).stream(torch.ones(1, 3))
+        with pytest.raises(ShapeError, match=r"\(2, 3\) is needed"):
+            WhiteningLayer(3, populations=(2,)).stream(torch.ones(1, 3))
