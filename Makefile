@@ -7,13 +7,14 @@ JOBS ?= 2
 # Two test processes on two cores: one thread each, or they take turns waiting for each other.
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: demo test test-all lint types notebooks clean help
+.PHONY: demo test test-all lint types notebooks docs clean help
 
 help:
 	@echo "make demo      install, fit an encoder on embedded input, print the report's path"
 	@echo "make test      install, then lint, types, architecture, packaging, tests"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make notebooks  the analyses as Jupyter notebooks, in notebooks/"
+	@echo "make docs      the reference of all public names, in site/"
 	@echo "make clean     remove the environment and caches"
 
 $(VENV)/pyvenv.cfg:
@@ -53,5 +54,9 @@ notebooks/%.ipynb: analyses/%.py $(VENV)/.installed-dev
 	@mkdir -p notebooks
 	$(BIN)/jupytext --quiet --to ipynb --output $@ $<
 
+docs: $(VENV)/.installed-dev
+	$(BIN)/pdoc --docformat numpy --math --output-directory site neuroai neuroai_datasets neuroai_kernels
+	@echo "site/index.html"
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build notebooks
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build notebooks site

@@ -5,6 +5,8 @@ import importlib
 import os
 import pkgutil
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +92,17 @@ def test_one_word_a_concept(repository: Path) -> None:
                 for match in pattern.finditer(line.split("#")[0]):
                     found.append(f"{path.name}:{number} {match[1]!r} -> {forbidden[match[1]]!r}")
     assert not found, "\n".join(found)
+
+
+@pytest.mark.slow
+def test_the_reference_shows_lazy_names_with_their_equations(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc")
+    command = [sys.executable, "-m", "pdoc", "--docformat", "numpy", "--math"]
+    done = subprocess.run(
+        [*command, "--output-directory", str(tmp_path), *PACKAGES], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    page = (tmp_path / "neuroai" / "encoders.html").read_text()
+    assert 'id="RidgeCV"' in page
+    assert r"\sum_\pi [r_v^\pi \ge r_v]" in page

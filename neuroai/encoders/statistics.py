@@ -21,7 +21,7 @@ def permutation_p(
 
     Blocks of consecutive test responses are shuffled against the prediction,
 
-    .. math:: p_v = \frac{1 + \#\{\pi : r_v^\pi \ge r_v\}}{1 + n_\mathrm{permutations}}
+    .. math:: p_v = \frac{1 + \sum_\pi [r_v^\pi \ge r_v]}{1 + n_\mathrm{permutations}}
 
     No model is refitted: with :math:`M_{bb'} = \sum_l y_{bl} \hat y_{b'l}` (z-scored), the r of a
     permutation is :math:`\sum_b M_{b\pi(b)}`, so a batch of permutations is one matrix product.

@@ -33,7 +33,7 @@ def compare(
     With :math:`d_v = r_v^{(2)} - r_v^{(1)}` over targets that are defined in both runs, a pair is told
     as the mean of d, its bootstrap interval, and a sign-flip p-value
 
-    .. math:: p = \frac{1 + \#\{|\overline{s \odot d}| \ge |\bar d|\}}{1 + N}, \quad s_v = \pm 1
+    .. math:: p = \frac{1 + \sum [|\overline{s \odot d}| \ge |\bar d|]}{1 + N}, \quad s_v = \pm 1
 
     Parameters
     ----------

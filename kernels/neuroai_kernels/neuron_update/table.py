@@ -134,7 +134,7 @@ class NeuronState:
 def poisson_thresholds(mean: float) -> NDArray[np.uint32]:
     r"""Cumulative Poisson distribution on the scale of a random word, so that a count needs no arithmetic.
 
-    Count :math:`= \#\{j : u > t_j\}` with :math:`t_j = \mathrm{round}(2^{32} P(X \le j)) - 1` has the Poisson
+    Count :math:`= \sum_j [u > t_j]` with :math:`t_j = \mathrm{round}(2^{32} P(X \le j)) - 1` has the Poisson
     distribution to 2^-32, in whole numbers: the same on every device.
 
     Parameters
