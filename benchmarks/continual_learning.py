@@ -47,14 +47,14 @@ _TRIED: dict[str, dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {
         "dendrites-si": ((1e-3,), (0.1, 1.0, 3.0, 10.0, 30.0)),
     },
     "mnist_t10k": {
-        "dendrites": ((1e-4, 3e-4, 1e-3, 3e-3), (0.0,)),
+        "dendrites": ((1e-4, 3e-4, 1e-3, 2e-3, 4e-3), (0.0,)),
         "kwinners": ((1e-4, 3e-4, 1e-3), (0.0,)),
         "dendrites-relu": ((1e-5, 3e-5, 1e-4, 3e-4), (0.0,)),
         "mlp": ((1e-5, 3e-5, 1e-4), (0.0,)),
         "mlp-wide": ((3e-6, 1e-5, 3e-5), (0.0,)),
-        "si": ((1e-3,), (0.1, 1.0, 10.0, 30.0, 100.0)),
-        "ewc": ((3e-4,), (3.0, 30.0, 100.0, 1e3)),
-        "dendrites-si": ((1e-3,), (0.1, 1.0, 10.0, 30.0, 100.0)),
+        "si": ((3e-4, 1e-4, 1e-3), (10.0, 1.0, 100.0)),
+        "ewc": ((3e-4, 1e-4), (30.0, 100.0, 1e3)),
+        "dendrites-si": ((1e-3, 3e-4), (1.0, 10.0, 0.1)),
     },
 }  # fmt: skip
 
@@ -94,6 +94,7 @@ def learn(options: argparse.Namespace, method: str, settings: Recipe, seeds: lis
     rows = [r for r in range(options.tasks) if not np.isnan(found.accuracy[:, r, 0]).any()]
     return {
         "method": method,
+        "device": device_name(options.device),
         "recipe": dataclasses.asdict(settings),
         "seeds": seeds,
         "final": found.final.round(5).tolist(),
@@ -106,6 +107,11 @@ def learn(options: argparse.Namespace, method: str, settings: Recipe, seeds: lis
         "seconds": round(found.seconds, 1),
         "peak_gib": peak,
     }
+
+
+def device_name(device: str) -> str:
+    """Which processor: runs of several machines may stand in one file."""
+    return torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
 
 
 def known(options: argparse.Namespace) -> list[tuple[str, Recipe]]:
@@ -147,6 +153,21 @@ def settings_of(options: argparse.Namespace) -> list[tuple[str, Recipe]]:
     return [job for turn in itertools.zip_longest(*tried) for job in turn if job is not None]
 
 
+def kept(output: Path, settings: list[tuple[str, Recipe]], tune: bool) -> list[dict[str, Any]]:
+    """Runs in the file that are not made anew: methods, or when tuning settings of methods."""
+    runs: list[dict[str, Any]] = json.loads(output.read_text())["runs"] if output.exists() else []
+    anew = [(method, one if tune else None) for method, one in settings]
+    return [r for r in runs if (r["method"], Recipe(**r["recipe"]) if tune else None) not in anew]
+
+
+def save(document: dict[str, Any], output: Path, *, with_gaps: bool) -> None:
+    """Write what there is, the differences between methods beside it."""
+    if with_gaps:
+        final = {found["method"]: np.array(found["final"]) for found in document["runs"]}
+        document["gaps"] = {" - ".join(pair): gap._asdict() for pair, gap in gaps(final).items()}
+    output.write_text(json.dumps(document, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -176,17 +197,16 @@ def main() -> None:
     seeds = list(range(100, 102) if options.tune else range(options.seeds))
     name = f"continual_{options.images}_{options.tasks}{'_tuning' if options.tune else ''}.json"
     output = options.output or HERE / "results" / name
-    cuda = options.device == "cuda"
+    settings = settings_of(options)
     document: dict[str, Any] = {
         "script": "benchmarks/continual_learning.py",
         "images": options.images,
         "tasks": options.tasks,
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
         "torch": torch.__version__,
-        "runs": [],
+        "runs": kept(output, settings, options.tune),
     }
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(learn, options, method, one, seeds) for method, one in settings_of(options)]
+        jobs = [pool.submit(learn, options, method, one, seeds) for method, one in settings]
         for job in as_completed(jobs):
             found = job.result()
             one, (mean, low, high) = found["recipe"], found["mean"].values()
@@ -194,11 +214,7 @@ def main() -> None:
                   f"[{low:.4f}, {high:.4f}] {found['seconds']:.0f} s", flush=True)  # fmt: skip
             document["runs"].append(found)
             # A run that is cut short keeps what it has.
-            output.write_text(json.dumps(document, indent=1) + "\n")
-    if not options.tune:
-        final = {found["method"]: np.array(found["final"]) for found in document["runs"]}
-        document["gaps"] = {" - ".join(pair): gap._asdict() for pair, gap in gaps(final).items()}
-        output.write_text(json.dumps(document, indent=1) + "\n")
+            save(document, output, with_gaps=not options.tune)
     print(output)
 
 

@@ -3,38 +3,36 @@
 Parts are imported when first used.
 """
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-# Public name -> module that defines it; append yours.
-_EXPORTS: dict[str, str] = {
-    "METHODS": "neuroai.dendrites.continual.recipes",
-    "PUBLISHED": "neuroai.dendrites.continual.recipes",
-    "ContextClassifier": "neuroai.dendrites.continual.networks",
-    "ElasticWeights": "neuroai.dendrites.continual.consolidation",
-    "Estimate": "neuroai.dendrites.continual.comparison",
-    "ImageSet": "neuroai.dendrites.continual.images",
-    "Outcome": "neuroai.dendrites.continual.experiment",
-    "PermutedTasks": "neuroai.dendrites.continual.tasks",
-    "Recipe": "neuroai.dendrites.continual.recipes",
-    "SynapticIntelligence": "neuroai.dendrites.continual.consolidation",
-    "learn_in_sequence": "neuroai.dendrites.continual.experiment",
-    "gaps": "neuroai.dendrites.continual.comparison",
-    "load_images": "neuroai.dendrites.continual.images",
-    "mean_over_seeds": "neuroai.dendrites.continual.comparison",
-    "recipe": "neuroai.dendrites.continual.recipes",
-}
+import lazy_loader
 
-__all__ = [*_EXPORTS]
+if TYPE_CHECKING:
+    from neuroai.dendrites.continual.comparison import Estimate as Estimate
+    from neuroai.dendrites.continual.comparison import gaps as gaps
+    from neuroai.dendrites.continual.comparison import mean_over_seeds as mean_over_seeds
+    from neuroai.dendrites.continual.consolidation import ElasticWeights as ElasticWeights
+    from neuroai.dendrites.continual.consolidation import SynapticIntelligence as SynapticIntelligence
+    from neuroai.dendrites.continual.experiment import Outcome as Outcome
+    from neuroai.dendrites.continual.experiment import learn_in_sequence as learn_in_sequence
+    from neuroai.dendrites.continual.images import ImageSet as ImageSet
+    from neuroai.dendrites.continual.images import load_images as load_images
+    from neuroai.dendrites.continual.networks import ContextClassifier as ContextClassifier
+    from neuroai.dendrites.continual.recipes import METHODS as METHODS
+    from neuroai.dendrites.continual.recipes import PUBLISHED as PUBLISHED
+    from neuroai.dendrites.continual.recipes import Recipe as Recipe
+    from neuroai.dendrites.continual.recipes import recipe as recipe
+    from neuroai.dendrites.continual.tasks import PermutedTasks as PermutedTasks
 
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
-    raise AttributeError(
-        f"module 'neuroai.dendrites.continual' has no attribute {name!r}; it has: {', '.join(__all__)}"
-    )
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "comparison": ["Estimate", "gaps", "mean_over_seeds"],
+        "consolidation": ["ElasticWeights", "SynapticIntelligence"],
+        "experiment": ["Outcome", "learn_in_sequence"],
+        "images": ["ImageSet", "load_images"],
+        "networks": ["ContextClassifier"],
+        "recipes": ["METHODS", "PUBLISHED", "Recipe", "recipe"],
+        "tasks": ["PermutedTasks"],
+    },
+)

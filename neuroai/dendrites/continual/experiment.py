@@ -193,7 +193,8 @@ def _learn(
     optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate, fused=device.type == "cuda")
     protection.attach(optimizer)
     batches = tasks.training(task)
-    plan = Plan(recipe.epochs, recipe.batch_size, seed=task)
+    # A step is hundreds of small kernels: on a GPU, one launch.
+    plan = Plan(recipe.epochs, recipe.batch_size, seed=task, capture=True)
     train(network, optimizer, batches, _loss, plan, fabric=Fabric(accelerator=device.type, devices=1))
 
     def logits(place: int) -> Tensor:
