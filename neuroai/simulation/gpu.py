@@ -12,6 +12,7 @@ from torch import Tensor
 from neuroai.errors import ConfigError, SimulationError
 from neuroai.simulation.engine import Spikes
 from neuroai.simulation.gpu_kernels import step_kernel
+from neuroai.simulation.gpu_resident import ResidentSteps
 from neuroai.simulation.gpu_rows import BlockRows, block_rows
 from neuroai.simulation.gpu_state import DeviceNetwork, External, processors
 from neuroai.simulation.layout import Layout, SpikeSchedule
@@ -19,7 +20,7 @@ from neuroai_kernels.neuron_update.gpu import population_blocks
 
 __all__ = ["GpuEngine", "Mode", "fits_blocks"]
 
-Mode = Literal["eager", "graph", "persistent"]
+Mode = Literal["eager", "graph", "persistent", "resident"]
 _MOST_LANES = 4096
 _FEWEST_LANES, _FEWEST_NEURONS = 128, 32
 _SPIKES, _WIDTH = 32, 64
@@ -77,6 +78,7 @@ class GpuEngine(DeviceNetwork):
         self._mail = torch.full(shape, -1, dtype=torch.int64, device=device)
         self._more = self._whole(2, n_blocks, self.lanes)
         self._heard = self._whole(n_blocks, layout.n_neurons)
+        self._resident: ResidentSteps | None = None
         self._step, self._failed = self._whole(2), self._whole(1)
 
     @property
@@ -107,6 +109,12 @@ class GpuEngine(DeviceNetwork):
 
     def launch(self, n: int, external: External | None = None) -> None:
         """Start ``n`` steps and return at once: nothing waits for the device once a graph is captured."""
+        if self.mode == "resident":
+            if self._resident is None:
+                self._resident = ResidentSteps(self)
+            self._resident.launch(n, external)
+            self.position += n
+            return
         if self.mode != "persistent":
             super().launch(n, external)
             return

@@ -39,11 +39,14 @@ def update_block(
     slot = ring + (now & mask).to(tl.int64) * n_inputs + neuron
     # Past the first cache: the additions to this slot were made in the second.
     arrived = tl.load(slot, inside, 0, cache_modifier=".cg").to(tl.float32) * quantum
-    tl.store(slot, 0, inside)
     second = tl.zeros([BLOCK], tl.float32)
     if CHANNELS > 1:
         both = (neuron >= first) & (neuron < tl.where(channels > 1, stop, first))
         second = tl.load(slot + n_neurons, both, 0, cache_modifier=".cg").to(tl.float32) * quantum
+    # The thread that clears a place need not be the one that reads it.
+    tl.debug_barrier()
+    tl.store(slot, 0, inside)
+    if CHANNELS > 1:
         tl.store(slot + n_neurons, 0, inside)
     if POISSON:
         events = tl.load(c + 5) * events
