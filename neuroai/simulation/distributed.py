@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroai.errors import ConfigError
+from neuroai.simulation.distributed_ranks import Ranks
 from neuroai.simulation.engine import Spikes
 from neuroai.simulation.layout import Layout, SpikeSchedule
 from neuroai_kernels.connectivity import draw_rows
 from neuroai_kernels.connectivity.cpu import sort_rows
 from neuroai_kernels.spike_delivery import SynapseRows, fixed_point, safe_quantum
 
-__all__ = ["DistributedEngine", "shares"]
+__all__ = ["LONGEST_INTERVAL", "DistributedEngine", "shares", "shortest_delay"]
 
-_LONGEST_INTERVAL = 64
+#: Steps between two exchanges at most.
+LONGEST_INTERVAL = 64
 
 
 def shares(layout: Layout, rank: int, n_ranks: int) -> NDArray[np.int64]:
@@ -36,6 +38,13 @@ def shares(layout: Layout, rank: int, n_ranks: int) -> NDArray[np.int64]:
     return np.stack(
         [bounds[:-1] + sizes * rank // n_ranks, bounds[:-1] + sizes * (rank + 1) // n_ranks], axis=1
     )
+
+
+def shortest_delay(rows: SynapseRows, n_neurons: int, ranks: Ranks) -> int:
+    """Of all ranks' synapses between neurons; external spikes are known to all beforehand."""
+    last = int(rows.indptr[n_neurons])
+    shortest = int(rows.delays[:last].min()) if last else LONGEST_INTERVAL
+    return int(ranks.smallest(min(shortest, LONGEST_INTERVAL)))
 
 
 class DistributedEngine:
@@ -59,6 +68,8 @@ class DistributedEngine:
     ------
     ConfigError
         Without a process group, or for plastic projections.
+    SimulationError
+        From any method, if another rank ended or does not answer within the group's timeout.
 
     Notes
     -----
@@ -70,7 +81,7 @@ class DistributedEngine:
     --------
     In a program that ``torchrun --nproc-per-node 4`` starts::
 
-        torch.distributed.init_process_group("gloo")
+        join_ranks()
         layout = potjans_diesmann(scale=0.1).layout()
         engine = DistributedEngine(layout)
         steps, neurons = engine.advance(10_000, layout.schedule(-1, 10_000))
@@ -79,45 +90,29 @@ class DistributedEngine:
     def __init__(
         self, layout: Layout, *, deterministic: bool = True, group: "dist.ProcessGroup | None" = None
     ) -> None:
-        if not dist.is_available() or not dist.is_initialized():
-            raise ConfigError(
-                "no process group: start with torchrun and call torch.distributed.init_process_group('gloo')"
-            )
-        if getattr(layout, "plastic", None) is not None:
+        if layout.plastic is not None:
             raise ConfigError("plastic projections run in one process only")
-        self.layout, self.position, self.current, self.group = layout, 0, layout.current, group
-        self.n_ranks = dist.get_world_size(group)
-        own = shares(layout, dist.get_rank(group), self.n_ranks)
+        self.layout, self.position, self.current = layout, 0, layout.current
+        self.ranks = Ranks(group, torch.device("cpu"))
+        own = shares(layout, self.ranks.rank, self.ranks.n)
         self._shares = np.column_stack([own, np.full(len(own), layout.n_neurons)])
         self._owned = np.zeros(layout.n_neurons, np.bool_)
         for first, last in own:
             self._owned[first:last] = True
         self.rows = _local_rows(layout, self._owned)
-        self.interval = self._shortest_delay()
+        self.interval = shortest_delay(self.rows, layout.n_neurons, self.ranks)
         self.quantum: Any = np.float32(1)
         if deterministic:
-            quantum = torch.tensor([safe_quantum(self.rows, layout.n_inputs)], dtype=torch.float64)
-            dist.all_reduce(quantum, dist.ReduceOp.MAX, group=group)
-            self.quantum = np.float32(quantum.item())
-            self.rows = fixed_point(self.rows, float(quantum))
+            self.quantum = np.float32(self.ranks.largest(safe_quantum(self.rows, layout.n_inputs)))
+            self.rows = fixed_point(self.rows, float(self.quantum))
         self.variables, self.free_at = layout.initial.variables.clone(), layout.initial.free_at.clone()
         dtype = torch.int32 if deterministic else torch.float32
         self.ring = torch.zeros((layout.slots, layout.n_inputs), dtype=dtype)
 
-    def _shortest_delay(self) -> int:
-        """Of all ranks' synapses between neurons; external spikes are known to all beforehand."""
-        last = int(self.rows.indptr[self.layout.n_neurons])
-        shortest = int(self.rows.delays[:last].min()) if last else _LONGEST_INTERVAL
-        found = torch.tensor([min(shortest, _LONGEST_INTERVAL)])
-        dist.all_reduce(found, dist.ReduceOp.MIN, group=self.group)
-        return int(found)
-
     @property
     def n_synapses(self) -> int:
         """Synapses of all ranks."""
-        found = torch.tensor([self.rows.n_synapses])
-        dist.all_reduce(found, group=self.group)
-        return int(found)
+        return self.ranks.total(self.rows.n_synapses)
 
     @property
     def nbytes(self) -> int:
@@ -174,10 +169,10 @@ class DistributedEngine:
     def _exchange(self, masks: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Bits of all ranks (ranks, steps, words)."""
         mine = torch.from_numpy(masks.view(np.int32))
-        everybody = torch.empty((self.n_ranks * mine.shape[0], mine.shape[1]), dtype=torch.int32)
-        dist.all_gather_into_tensor(everybody, mine, group=self.group)
+        everybody = torch.empty((self.ranks.n, *mine.shape), dtype=torch.int32)
+        self.ranks.gather(everybody, mine)
         found: NDArray[np.uint32] = everybody.numpy().view(np.uint32)
-        return found.reshape(self.n_ranks, *masks.shape)
+        return found
 
     def _deliver(self, end: int, masks: NDArray[np.uint32], found: NDArray[np.int32]) -> int:
         from neuroai.simulation.distributed_loop import deliver_masks
@@ -193,9 +188,7 @@ class DistributedEngine:
             # Other ranks' places are 0: no synapse here leads to them.
             "ring": self.ring.clone(),
         }
-        for part in state.values():
-            dist.all_reduce(part, group=self.group)
-        return state
+        return {name: self.ranks.add_up(part) for name, part in state.items()}
 
     def restore(self, position: int, state: dict[str, Tensor]) -> None:
         """Continue from a state that :meth:`state` gave, on any number of ranks."""

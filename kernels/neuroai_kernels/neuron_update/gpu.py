@@ -5,6 +5,7 @@
 ``drive_block`` and :func:`population_blocks` also serve kernels that take many steps.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -124,8 +125,17 @@ def _update_kernel(
     tl.store(spikes + place, neuron, spiking)
 
 
-def population_blocks(table: PopulationTable, most: int) -> Tensor:
+def population_blocks(
+    table: PopulationTable, most: int, spans: Sequence[tuple[int, int]] | None = None
+) -> Tensor:
     """Blocks of at most ``most`` neurons of one population.
+
+    Parameters
+    ----------
+    table : PopulationTable
+    most : int
+    spans : sequence of (int, int), optional
+        First neuron and the one past the last of a part of each population; the whole when left out.
 
     Returns
     -------
@@ -134,7 +144,7 @@ def population_blocks(table: PopulationTable, most: int) -> Tensor:
     """
     rows = []
     bounds, kinds, channels = table.bounds.tolist(), table.kinds.tolist(), table.channels.tolist()
-    for number, (first, stop) in enumerate(pairwise(bounds)):
+    for number, (first, stop) in enumerate(pairwise(bounds) if spans is None else spans):
         pieces = max(1, -(-(stop - first) // most))
         size = max(1, -(-(stop - first) // pieces))
         for start in range(first, stop, size):

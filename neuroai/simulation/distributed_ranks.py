@@ -1,0 +1,153 @@
+"""The processes that share one network: how they meet, agree, and notice that one of them is lost."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from neuroai.errors import ConfigError, SimulationError
+
+__all__ = ["RESTART", "Ranks", "join_ranks"]
+
+#: What to do when a rank is lost.
+RESTART = (
+    "See its message; a simulation with checkpoints goes on from the last one when it is started again, on "
+    "any number of ranks"
+)
+# The name since torch 2.13; before, the other.
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
+
+def join_ranks(device: str = "cpu", *, timeout: float = 120.0) -> str:
+    """Join the processes that ``torchrun`` started; call it once, before anything else.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+        Ranks talk over gloo, or over NCCL, each with a card of its own.
+    timeout : float
+        Seconds after which a rank that does not answer is given up.
+
+    Returns
+    -------
+    str
+        The device of this rank, such as ``"cuda:1"``.
+
+    Raises
+    ------
+    ConfigError
+        Without ``torchrun``, for another device, or if the ranks of this machine outnumber its cards.
+
+    Examples
+    --------
+    >>> join_ranks()  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    neuroai.errors.ConfigError: ...
+    """
+    missing = [name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK") if name not in os.environ]
+    if missing:
+        raise ConfigError(
+            f"{', '.join(missing)} not set: start the program with torchrun --nproc-per-node N PROGRAM"
+        )
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(
+            f"device {device!r}: expected 'cpu' or 'cuda'; a rank's card follows from its number"
+        )
+    limit = timedelta(seconds=timeout)
+    if device == "cpu":
+        dist.init_process_group("gloo", timeout=limit)
+        return device
+    local, n_local = (int(os.environ.get(name, 1)) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    n_cards = torch.cuda.device_count()
+    if max(local + 1, n_local) > n_cards:
+        raise ConfigError(
+            f"{max(local + 1, n_local)} ranks on a machine with {n_cards} CUDA cards: expected a card for "
+            f"each rank; start torchrun with --nproc-per-node {n_cards}"
+            if n_cards
+            else f"{n_local} ranks with device='cuda', but this machine has no CUDA card: use device='cpu'"
+        )
+    own = torch.device("cuda", local)
+    torch.cuda.set_device(own)
+    dist.init_process_group("nccl", timeout=limit, device_id=own)
+    return str(own)
+
+
+class Ranks:
+    """The ranks of a process group, as one of them sees them; every rank calls every method.
+
+    Parameters
+    ----------
+    group : ProcessGroup or None
+        The default group for None.
+    device : torch.device
+        Where tensors are that ranks exchange.
+
+    Raises
+    ------
+    ConfigError
+        Without a process group, or if its backend does not take tensors of the device.
+    """
+
+    def __init__(self, group: "dist.ProcessGroup | None", device: torch.device) -> None:
+        if not dist.is_available() or not dist.is_initialized():
+            raise ConfigError(
+                "no process group: start with torchrun and call "
+                "neuroai.simulation.distributed_ranks.join_ranks()"
+            )
+        backend = dist.get_backend(group)
+        wanted = "nccl" if device.type == "cuda" else "gloo"
+        if wanted not in backend:
+            raise ConfigError(f"ranks on {device} need the backend {wanted!r}, the group has {backend!r}")
+        self.group, self.device = group, device
+        self.rank, self.n = dist.get_rank(group), dist.get_world_size(group)
+
+    @contextmanager
+    def talking(self, what: str) -> Iterator[None]:
+        """Say in our words that another rank is gone.
+
+        Raises
+        ------
+        SimulationError
+            If another rank ended, or did not answer within the group's timeout.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise SimulationError(
+                f"rank {self.rank} of {self.n} lost another rank in {what}: it ended or does not answer "
+                f"({reason}). {RESTART}"
+            ) from error
+
+    def largest(self, value: float) -> float:
+        """Of the values of all ranks."""
+        return self._agree(value, dist.ReduceOp.MAX)
+
+    def smallest(self, value: float) -> float:
+        """Of the values of all ranks."""
+        return self._agree(value, dist.ReduceOp.MIN)
+
+    def total(self, value: int) -> int:
+        """Sum over all ranks."""
+        return int(self._agree(value, dist.ReduceOp.SUM))
+
+    def _agree(self, value: float, operation: "dist.ReduceOp.RedOpType") -> float:
+        found = torch.tensor([value], dtype=torch.float64, device=self.device)
+        with self.talking("an agreement"):
+            dist.all_reduce(found, operation, group=self.group)
+        return float(found)
+
+    def add_up(self, part: Tensor) -> Tensor:
+        """Sum of a tensor over all ranks, in place."""
+        with self.talking("a sum"):
+            dist.all_reduce(part, group=self.group)
+        return part
+
+    def gather(self, everybody: Tensor, mine: Tensor) -> None:
+        """Fill ``everybody`` (ranks, ...) with the tensors of all ranks."""
+        with self.talking("an exchange of spikes"):
+            _all_gather(everybody.flatten(0, 1), mine, group=self.group)
