@@ -1,8 +1,9 @@
 # Triton's functions are typed by its compiler.
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
-"""The k largest of each row in Triton: the k-th key bit by bit, then one pass.
+"""The k largest of each row in Triton: the k-th key, then one pass.
 
-A row of up to 16,384 scores stays in registers. A longer one is read again for every two bits of the key.
+A row of up to 16,384 scores stays in registers, and its k-th key is found bit by bit. Of a longer one several
+programs count the next eight bits of the keys that share the k-th's leading bits, a launch for each digit.
 """
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 __all__ = ["winners_gpu"]
 
 _LARGEST_BLOCK = 16_384
+# Keys of a long row that a program looks at together; programs a row, at most.
+_BLOCK, _MOST_CHUNKS = 8192, 16
 
 
 @triton.jit
@@ -49,37 +52,82 @@ def _winners_short(scores, out, n, k, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _winners_long(scores, out, n, k, BLOCK: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
-    scores += row * n
-    out += row * n
-    lanes = tl.arange(0, BLOCK)
-    threshold = tl.zeros([1], tl.uint32)
-    for step in range(16):
-        unit = tl.full([1], 1, tl.uint32) << (30 - 2 * step)
-        one, two, three = tl.zeros([1], tl.int32), tl.zeros([1], tl.int32), tl.zeros([1], tl.int32)
-        for first in range(0, n, BLOCK):
-            keys = _keys(scores, first + lanes, n)
-            one += tl.sum((keys >= threshold + unit).to(tl.int32), 0)
-            two += tl.sum((keys >= threshold + 2 * unit).to(tl.int32), 0)
-            three += tl.sum((keys >= threshold + 3 * unit).to(tl.int32), 0)
-        digits = (one >= k).to(tl.uint32) + (two >= k).to(tl.uint32) + (three >= k).to(tl.uint32)
-        threshold += digits * unit
-    above = tl.zeros([1], tl.int32)
-    for first in range(0, n, BLOCK):
-        above += tl.sum((_keys(scores, first + lanes, n) > threshold).to(tl.int32), 0)
-    left = k - above
-    for first in range(0, n, BLOCK):
-        i = first + lanes
-        left -= _store_winners(out, i, n, _keys(scores, i, n), threshold, left)
+def _kth_prefix(histograms, row, n_rows, n_chunks, k, DIGITS: tl.constexpr, CHUNKS: tl.constexpr):
+    """Leading digits of the k-th key, and how many of the keys that share them win."""
+    digit, chunk = tl.arange(0, 256), tl.arange(0, CHUNKS)
+    prefix, left = tl.full([], 0, tl.uint32), k
+    for done in tl.static_range(DIGITS):
+        place = (done * n_rows + row) * n_chunks * 256 + chunk[:, None] * 256 + digit[None, :]
+        counts = tl.sum(tl.load(histograms + place, (chunk < n_chunks)[:, None], 0), 0)
+        above = tl.sum(counts, 0) - tl.cumsum(counts, 0)
+        here = (above < left) & (left <= above + counts)
+        prefix = (prefix << 8) | tl.sum(tl.where(here, digit, 0), 0).to(tl.uint32)
+        left -= tl.sum(tl.where(here, above, 0), 0)
+    return prefix, left
+
+
+@triton.jit
+def _count_digits(
+    scores, histograms, n, n_rows, n_chunks, size, k,
+    DIGITS: tl.constexpr, BLOCK: tl.constexpr, CHUNKS: tl.constexpr,
+):  # fmt: skip
+    """Of the keys of a chunk that share the k-th's leading digits, how many have each next digit."""
+    row, chunk = (tl.program_id(0) // n_chunks).to(tl.int64), tl.program_id(0) % n_chunks
+    prefix, _ = _kth_prefix(histograms, row, n_rows, n_chunks, k, DIGITS, CHUNKS)
+    counts, others = tl.zeros([256], tl.int32), 0
+    for first in range(chunk * size, min(n, (chunk + 1) * size), BLOCK):
+        i = first + tl.arange(0, BLOCK)
+        keys = _keys(scores + row * n, i, n)
+        alike = i < n
+        if DIGITS > 0:
+            alike = alike & ((keys >> (32 - 8 * DIGITS)) == prefix)
+        digits = ((keys >> (24 - 8 * DIGITS)) & 255).to(tl.int32)
+        # Others are counted with the digit 0, and taken off again.
+        counts += tl.histogram(tl.where(alike, digits, 0), 256)
+        others += BLOCK - tl.sum(alike.to(tl.int32), 0)
+    digit = tl.arange(0, 256)
+    counts -= tl.where(digit == 0, others, 0)
+    tl.store(histograms + ((DIGITS * n_rows + row) * n_chunks + chunk) * 256 + digit, counts)
+
+
+@triton.jit
+def _mark_long(
+    scores, out, histograms, n, n_rows, n_chunks, size, k, BLOCK: tl.constexpr, CHUNKS: tl.constexpr
+):
+    row, chunk = (tl.program_id(0) // n_chunks).to(tl.int64), tl.program_id(0) % n_chunks
+    threshold, left = _kth_prefix(histograms, row, n_rows, n_chunks, k, 4, CHUNKS)
+    # The k-th's equals in earlier chunks win before those here.
+    earlier = tl.arange(0, CHUNKS)
+    equals = histograms + (3 * n_rows + row) * n_chunks * 256 + earlier * 256 + (threshold & 255).to(tl.int32)
+    left -= tl.sum(tl.load(equals, earlier < chunk, 0), 0)
+    for first in range(chunk * size, min(n, (chunk + 1) * size), BLOCK):
+        i = first + tl.arange(0, BLOCK)
+        keys = _keys(scores + row * n, i, n)
+        left -= _store_winners(out + row * n, i, n, keys, threshold, left)
 
 
 def winners_gpu(scores: Tensor, k: int) -> Tensor:
     """Bool (B, N), exactly k a row; of equals, the lower place."""
     n_rows, n = scores.shape
     out = torch.empty(scores.shape, dtype=torch.int8, device=scores.device)
-    block = min(triton.next_power_of_2(n), _LARGEST_BLOCK)
-    kernel = _winners_short if n <= block else _winners_long
+    scores = scores.contiguous()
+    if n > _LARGEST_BLOCK:
+        _winners_long(scores, out, k)
+        return out.view(torch.bool)
+    block = triton.next_power_of_2(n)
     # At most 32 keys a thread.
-    kernel[(n_rows,)](scores.contiguous(), out, n, k, BLOCK=block, num_warps=min(16, max(4, block // 1024)))
+    _winners_short[(n_rows,)](scores, out, n, k, BLOCK=block, num_warps=min(16, max(4, block // 1024)))
     return out.view(torch.bool)
+
+
+def _winners_long(scores: Tensor, out: Tensor, k: int) -> None:
+    """Four counts of eight bits, each row divided among programs, then one pass."""
+    n_rows, n = scores.shape
+    size = _BLOCK * triton.cdiv(n, _BLOCK * _MOST_CHUNKS)
+    n_chunks = triton.cdiv(n, size)
+    histograms = torch.empty((4, n_rows, n_chunks, 256), dtype=torch.int32, device=scores.device)
+    sizes = (n, n_rows, n_chunks, size, k)
+    options = {"BLOCK": _BLOCK, "CHUNKS": triton.next_power_of_2(n_chunks), "num_warps": 8}
+    for digits in range(4):
+        _count_digits[(n_rows * n_chunks,)](scores, histograms, *sizes, DIGITS=digits, **options)
+    _mark_long[(n_rows * n_chunks,)](scores, out, histograms, *sizes, **options)

@@ -2,11 +2,11 @@
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
 """Segment overlap in Triton.
 
-Gather, one row: bits are looked up in the packed words (8 KiB for 65,536 cells, so they stay in the first
-cache) while the synapse lists stream by. Gather, more rows: byte c of a table holds cell c's bits of eight
-rows; four bits are spread over the four bytes of a word, so that one sum counts four rows, for lists of up
-to 255. Gather, more than eight rows: a word holds a cell's bits of 64 rows, and a segment's words are added
-bit by bit, the sum's digits in words of their own: two operations a digit add 64 rows at once.
+Gather, one row: bits are looked up in the packed words while the synapse lists stream by; in shared memory
+where `shared_words` can, else in the first cache. Gather, more rows: byte c of a table holds cell c's bits of
+eight rows; four bits are spread over the four bytes of a word, so that one sum counts four rows, for lists
+of up to 255. Gather, more than eight rows: a word holds a cell's bits of 64 rows, and a segment's words are
+added bit by bit, the sum's digits in words of their own: two operations a digit add 64 rows at once.
 """
 
 import torch
@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from neuroai_kernels.segment_overlap import shared_words
 from neuroai_kernels.segment_overlap.bits import PackedBits
 from neuroai_kernels.segment_overlap.index import SegmentIndex
 
@@ -145,19 +146,14 @@ def _carry(digit, carry):
 
 
 @triton.jit
-def _gather_digits(
-    table, by_slot, out, n_rows, n_segments, n_slots, n_cells, n_tiles,
-    BLOCK: tl.constexpr, DIGITS: tl.constexpr,
-):  # fmt: skip
-    # Tiles of rows are neighbours in the grid: all but the first find the synapses in the second cache.
-    tile = (tl.program_id(0) % n_tiles).to(tl.int64)
-    s = (tl.program_id(0) // n_tiles).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    zero = tl.zeros([BLOCK], tl.int64)
+def _sum_words(table, by_slot, s, n_segments, n_slots, DIGITS: tl.constexpr):
+    """Sums over slots of 64 rows' bits: digit i of every row's sum in word i."""
+    zero = tl.zeros_like(s)
     d0, d1, d2, d3, d4, d5, d6, d7 = zero, zero, zero, zero, zero, zero, zero, zero
     for _ in range(0, n_slots):
         cell = tl.load(by_slot + s, s < n_segments, -1)
         by_slot += n_segments
-        carry = tl.load(table + tile * n_cells + cell, cell >= 0, 0)
+        carry = tl.load(table + cell, cell >= 0, 0)
         d0, carry = _carry(d0, carry)
         d1, carry = _carry(d1, carry)
         d2, carry = _carry(d2, carry)
@@ -168,15 +164,57 @@ def _gather_digits(
         if DIGITS > 6:
             d6, carry = _carry(d6, carry)
             d7, carry = _carry(d7, carry)
+    return d0, d1, d2, d3, d4, d5, d6, d7
+
+
+@triton.jit
+def _sum_of_row(r, d0, d1, d2, d3, d4, d5, d6, d7, DIGITS: tl.constexpr):
+    count = ((d0 >> r) & 1) + (((d1 >> r) & 1) << 1) + (((d2 >> r) & 1) << 2)
+    count += (((d3 >> r) & 1) << 3) + (((d4 >> r) & 1) << 4)
+    if DIGITS > 5:
+        count += ((d5 >> r) & 1) << 5
+    if DIGITS > 6:
+        count += (((d6 >> r) & 1) << 6) + (((d7 >> r) & 1) << 7)
+    return count.to(tl.int32)
+
+
+@triton.jit
+def _gather_digits(
+    table, by_slot, out, n_rows, n_segments, n_slots, n_cells, n_tiles,
+    BLOCK: tl.constexpr, DIGITS: tl.constexpr,
+):  # fmt: skip
+    # Tiles of rows are neighbours in the grid: all but the first find the synapses in the second cache.
+    tile = (tl.program_id(0) % n_tiles).to(tl.int64)
+    s = (tl.program_id(0) // n_tiles).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    d0, d1, d2, d3, d4, d5, d6, d7 = _sum_words(
+        table + tile * n_cells, by_slot, s, n_segments, n_slots, DIGITS
+    )
     for r in range(64):
-        count = ((d0 >> r) & 1) + (((d1 >> r) & 1) << 1) + (((d2 >> r) & 1) << 2)
-        count += (((d3 >> r) & 1) << 3) + (((d4 >> r) & 1) << 4)
-        if DIGITS > 5:
-            count += ((d5 >> r) & 1) << 5
-        if DIGITS > 6:
-            count += (((d6 >> r) & 1) << 6) + (((d7 >> r) & 1) << 7)
+        count = _sum_of_row(r, d0, d1, d2, d3, d4, d5, d6, d7, DIGITS)
         row = tile * 64 + r
-        tl.store(out + row * n_segments + s, count.to(tl.int32), s < tl.where(row < n_rows, n_segments, 0))
+        tl.store(out + row * n_segments + s, count, s < tl.where(row < n_rows, n_segments, 0))
+
+
+@triton.jit
+def _respond_digits(
+    table, by_slot, largest, best, n_rows, n_neurons, n_slots, n_cells, n_tiles,
+    NEURONS: tl.constexpr, PER: tl.constexpr, DIGITS: tl.constexpr,
+):  # fmt: skip
+    tile = (tl.program_id(0) % n_tiles).to(tl.int64)
+    block = (tl.program_id(0) // n_tiles).to(tl.int64)
+    s = block * (NEURONS * PER) + tl.arange(0, NEURONS * PER)
+    d0, d1, d2, d3, d4, d5, d6, d7 = _sum_words(
+        table + tile * n_cells, by_slot, s, n_neurons * PER, n_slots, DIGITS
+    )
+    neuron = block * NEURONS + tl.arange(0, NEURONS)
+    rank = (PER - 1 - tl.arange(0, PER))[None, :]
+    for r in range(64):
+        count = _sum_of_row(r, d0, d1, d2, d3, d4, d5, d6, d7, DIGITS)
+        key = tl.max(tl.reshape(count, [NEURONS, PER]) * PER + rank, 1)
+        row = tile * 64 + r
+        inside = neuron < tl.where(row < n_rows, n_neurons, 0)
+        tl.store(largest + row * n_neurons + neuron, key // PER, inside)
+        tl.store(best + row * n_neurons + neuron, PER - 1 - key % PER, inside)
 
 
 @triton.jit
@@ -231,6 +269,9 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
     out, n_rows = _new_output(bits, index), bits.words.shape[0]
     if not out.numel():
         return out
+    if shared_words.fits(bits, index, 0):
+        shared_words.overlap(bits, index, out)
+        return out
     if n_rows == 1 or index.n_slots > _LONGEST_LIST:
         slots = min(triton.next_power_of_2(max(1, index.n_slots)), 256)
         block = max(1, _TILE // slots)
@@ -258,20 +299,26 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
 def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> tuple[Tensor, Tensor] | None:
     """Largest overlap of each neuron and the segment that has it, not storing overlaps; None if too large."""
     slots = triton.next_power_of_2(max(1, index.n_slots))
-    fits = (
-        index.n_slots <= _LONGEST_LIST
-        and n_per_neuron & (n_per_neuron - 1) == 0
-        and n_per_neuron * slots <= _TILE
-    )
-    if not fits:
+    power, n_rows = n_per_neuron & (n_per_neuron - 1) == 0, bits.words.shape[0]
+    if index.n_slots > _LONGEST_LIST or not power or n_per_neuron * slots > _TILE:
         return None
-    n_rows, n_neurons = bits.words.shape[0], index.n_segments // n_per_neuron
+    n_neurons = index.n_segments // n_per_neuron
     largest = torch.empty((n_rows, n_neurons), dtype=torch.int32, device=bits.words.device)
     best, neurons = torch.empty_like(largest), max(1, _TILE // (slots * n_per_neuron))
+    if shared_words.fits(bits, index, n_per_neuron):
+        shared_words.respond(bits, index, n_per_neuron, largest, best)
+        return largest, best
     if n_rows == 1:
         _respond_bits[(triton.cdiv(n_neurons, neurons),)](
             bits.words.contiguous(), index.synapses, largest, best, n_neurons, index.n_slots,
             NEURONS=neurons, PER=n_per_neuron, SLOTS=slots, num_warps=_WARPS,
+        )  # fmt: skip
+        return largest, best
+    if n_rows > ROWS:
+        table, neurons = _table(bits, WORD_ROWS), max(1, _SEGMENTS // n_per_neuron)
+        _respond_digits[(triton.cdiv(n_neurons, neurons) * len(table),)](
+            table, index.by_slot, largest, best, n_rows, n_neurons, index.n_slots, bits.n, len(table),
+            NEURONS=neurons, PER=n_per_neuron, DIGITS=index.n_slots.bit_length(), num_warps=_WARPS,
         )  # fmt: skip
         return largest, best
     table = _table(bits, ROWS)

@@ -8,7 +8,7 @@ from neuroai_kernels.errors import ShapeError
 from neuroai_kernels.kwinners import boosted, kwinners, update_duty, winners
 from neuroai_kernels.kwinners_matmul import kwinners_matmul
 
-SHAPES = [(1, 1, 1), (3, 7, 7), (2, 33, 1), (4, 257, 12), (1, 5000, 250), (1, 16_500, 700)]
+SHAPES = [(1, 1, 1), (3, 7, 7), (2, 33, 1), (4, 257, 12), (1, 5000, 250), (1, 16_500, 700), (2, 140_000, 900)]
 
 
 @pytest.fixture(params=["reference", "cpu", "gpu"])

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -152,3 +154,19 @@ def test_refusals(call, message):
 def test_unavailable():
     with pytest.raises(KernelUnavailableError, match="expected one of"):
         segment_overlap(torch.ones(4), torch.zeros((1, 1), dtype=torch.int32), implementation="fpga")
+
+
+@pytest.mark.parametrize(
+    ("slots", "per"), [(4, 0), (8, 0), (32, 0), (128, 0), (8, 64), (32, 16), (32, 32), (128, 4)]
+)
+def test_shared_memory_kernel_run_on_a_cpu(slots, per, tmp_path, repository):
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    here, program = repository / "tests/kernels/segment_overlap", tmp_path / "shared_words"
+    include = f"-I{repository / 'kernels/neuroai_kernels/segment_overlap'}"
+    options = ["-std=c++20", "-pthread", f"-DSLOTS={slots}", f"-DPER={per}", "-DTHREADS=64", include]
+    source = str(here / "shared_words_on_a_cpu.cpp")
+    subprocess.run([compiler, *options, source, "-o", str(program)], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,101 @@
+// Runs the CUDA kernel shared_words.cu without a GPU: a thread a lane, shuffles as exchanges at a barrier, blocks
+// one after another. Compares with a plain count.
+
+#include <algorithm>
+#include <barrier>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __shared__
+#define __launch_bounds__(...)
+#define __syncthreads() block_barrier.arrive_and_wait()
+
+using std::max;
+using std::min;
+
+struct Place {
+    int x, y, z;
+};
+struct int4 {
+    int x, y, z, w;
+};
+constexpr int kLanes = 32;
+static thread_local Place threadIdx;
+static Place blockIdx, gridDim;
+static std::barrier<> block_barrier(THREADS);
+static std::unique_ptr<std::barrier<>> warp_barrier[THREADS / kLanes];
+static long long exchange[THREADS / kLanes][kLanes];
+unsigned int held[1 << 12];
+
+static int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+
+template <class T>
+static T __shfl_xor_sync(unsigned, T value, int step) {
+    const int warp = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
+    exchange[warp][lane] = (long long)value;
+    warp_barrier[warp]->arrive_and_wait();
+    const T found = (T)exchange[warp][lane ^ step];
+    warp_barrier[warp]->arrive_and_wait();
+    return found;
+}
+
+template <class T>
+static T __ldcs(const T* place) {
+    return *place;
+}
+
+template <class T>
+static void __stcs(T* place, T value) {
+    *place = value;
+}
+
+#include "shared_words.cu"
+
+static bool right(int n_cells, int n_segments, std::mt19937& random) {
+    const int n_words = (n_cells + 31) / 32, per = PER ? PER : 1, n_blocks = 2;
+    std::vector<unsigned> words(n_words);
+    for (int i = 0; i < n_cells; ++i) words[i / 32] |= (random() % 3 == 0 ? 1u : 0u) << (i % 32);
+    std::vector<int> synapses((size_t)n_segments * SLOTS), exact(n_segments);
+    for (size_t k = 0; k < synapses.size(); ++k) {
+        const int cell = int(random() % (n_cells + 1)) - 1;
+        synapses[k] = cell;
+        if (cell >= 0) exact[k / SLOTS] += words[cell / 32] >> (cell % 32) & 1u;
+    }
+    std::vector<int> out(n_segments / per, -7), best(n_segments / per, -7);
+    gridDim = {n_blocks, 1, 1};
+    for (int x = 0; x < n_blocks; ++x) {
+        blockIdx = {x, 0, 0};
+        std::vector<std::thread> threads;
+        for (int t = 0; t < THREADS; ++t)
+            threads.emplace_back([&, t] {
+                threadIdx = {t, 0, 0};
+                shared_words(words.data(), (const int4*)synapses.data(), out.data(), best.data(), n_words, n_segments);
+            });
+        for (std::thread& thread : threads) thread.join();
+    }
+    if (PER == 0) return out == exact;
+    for (size_t i = 0; i < out.size(); ++i) {
+        const auto first = exact.begin() + i * per;
+        const auto most = std::max_element(first, first + per);  // the first of equals
+        if (out[i] != *most || best[i] != int(most - first)) return false;
+    }
+    return true;
+}
+
+int main() {
+    for (auto& barrier : warp_barrier) barrier = std::make_unique<std::barrier<>>(kLanes);
+    std::mt19937 random(1);
+    bool sound = true;
+    for (const int n_cells : {3, 700, 5000})
+        for (const int count : {1, 37}) {
+            const bool one = right(n_cells, count * (PER ? PER : 1), random);
+            std::printf("%d cells, %d: %s\n", n_cells, count, one ? "right" : "wrong");
+            sound = sound && one;
+        }
+    return sound ? 0 : 1;
+}
