@@ -11,10 +11,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from neuroai.errors import ConfigError, MemoryBudgetError, SimulationError
+from neuroai.errors import ConfigError, MemoryBudgetError
 from neuroai.simulation.distributed import LONGEST_INTERVAL, shares, shortest_delay
 from neuroai.simulation.distributed_kernels import OFFSET_BITS, deliver_kernel, list_kernel, update_kernel
-from neuroai.simulation.distributed_ranks import RESTART, Ranks
+from neuroai.simulation.distributed_ranks import Ranks
 from neuroai.simulation.distributed_rows import own_rows
 from neuroai.simulation.engine import Spikes
 from neuroai.simulation.gpu_state import DeviceNetwork, External, processors
@@ -22,7 +22,6 @@ from neuroai.simulation.layout import Layout, SpikeSchedule
 from neuroai_kernels.connectivity import expected_synapses
 from neuroai_kernels.neuron_update.gpu import population_blocks
 from neuroai_kernels.spike_delivery import fixed_point, safe_quantum
-from neuroai_kernels.spike_delivery.gpu import scatter_tile
 
 __all__ = ["DistributedGpuEngine", "require_memory"]
 
@@ -119,7 +118,8 @@ class DistributedGpuEngine(DeviceNetwork):
         )
         self._spikes, self._count = self._whole(self.interval * self.layout.n_neurons), self._whole(1)
         self._clock = self._whole(2)
-        self._tile = scatter_tile(self.rows.longest)
+        #: Rows and synapses of a tile of delivery, and programs for each multiprocessor.
+        self.tile = _tile(self.rows.longest)
 
     @property
     def n_synapses(self) -> int:
@@ -194,11 +194,11 @@ class DistributedGpuEngine(DeviceNetwork):
         )  # fmt: skip
 
     def _deliver(self, spikes: Tensor, count: Tensor, n_steps: int, *, inside: bool) -> None:
-        rows, (per_tile, width, chunks) = self.rows, self._tile
-        deliver_kernel[(_PROGRAMS * processors(self.device),)](
+        rows, (n_rows, width, programs) = self.rows, self.tile
+        deliver_kernel[(programs * processors(self.device),)](
             spikes, count, rows.indptr, rows.targets, rows.weights, rows.delays, self.ring, self._clock,
-            self.layout.n_inputs, self.layout.slots - 1, chunks, n_steps,
-            SPIKES=per_tile, WIDTH=width, INSIDE=inside,
+            self.layout.n_inputs, self.layout.slots - 1, -(-rows.longest // width), n_steps,
+            SPIKES=n_rows, WIDTH=width, INSIDE=inside,
         )  # fmt: skip
 
     def _deliver_external(self, external: External, step: int, offset: int) -> None:
@@ -254,6 +254,13 @@ class DistributedGpuEngine(DeviceNetwork):
             return
         done = _CUDA.Event()
         done.record(torch.cuda.current_stream(self.device))
+        if self.ranks.n == 1:
+            done.synchronize()
+            return
+        with self.ranks.talking("an exchange of spikes"):
+            self._watch_until(done)
+
+    def _watch_until(self, done: Any) -> None:
         seen, since, looked, pause = -1, time.monotonic(), time.monotonic(), 0.0
         while not done.query():
             time.sleep(pause)
@@ -275,10 +282,7 @@ class DistributedGpuEngine(DeviceNetwork):
         abort: Any = getattr(dist.distributed_c10d, "_abort_process_group", None)
         if abort is not None:
             abort(self.ranks.group)  # ends the exchange that waits on the card
-        raise SimulationError(
-            f"rank {self.ranks.rank} of {self.ranks.n} heard nothing of the others for {self._timeout:g} s "
-            f"after step {step}: one of them ended or does not answer. {RESTART}"
-        )
+        raise TimeoutError(f"nothing for {self._timeout:g} s after step {step}")
 
     def state(self) -> dict[str, Tensor]:
         """Copies, on the CPU, of variables, free_at and ring of all ranks together."""
@@ -298,6 +302,12 @@ class DistributedGpuEngine(DeviceNetwork):
 
 def _spans(layout: Layout, rank: int, n_ranks: int) -> list[tuple[int, int]]:
     return [(int(first), int(last)) for first, last in shares(layout, rank, n_ranks)]
+
+
+def _tile(longest: int) -> tuple[int, int, int]:
+    """Short rows side by side: the more ranks, the fewer of a row's synapses are here."""
+    width = min(128, max(16, 1 << (longest - 1).bit_length() if longest else 16))
+    return 512 // width, width, _PROGRAMS
 
 
 def require_memory(layout: Layout, ranks: Ranks, free: float) -> None:

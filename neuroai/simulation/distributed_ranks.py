@@ -11,10 +11,9 @@ from torch import Tensor
 
 from neuroai.errors import ConfigError, SimulationError
 
-__all__ = ["RESTART", "Ranks", "join_ranks"]
+__all__ = ["Ranks", "join_ranks"]
 
-#: What to do when a rank is lost.
-RESTART = (
+_RESTART = (
     "See its message; a simulation with checkpoints goes on from the last one when it is started again, on "
     "any number of ranks"
 )
@@ -116,11 +115,11 @@ class Ranks:
         """
         try:
             yield
-        except RuntimeError as error:
+        except (RuntimeError, TimeoutError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise SimulationError(
                 f"rank {self.rank} of {self.n} lost another rank in {what}: it ended or does not answer "
-                f"({reason}). {RESTART}"
+                f"({reason}). {_RESTART}"
             ) from error
 
     def largest(self, value: float) -> float:
