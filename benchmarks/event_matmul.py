@@ -2,8 +2,8 @@
 
 Sums are compared with double precision before any time is taken. CPU: one thread, median wall time and least
 process time. GPU: products captured in one graph (that is how a simulation runs them), medians over replays
-that take turns on several spike vectors; brainevent likewise inside one compiled function, and as single
-calls. The floor of a scatter is 8 bytes an event over the copy bandwidth measured in the same run.
+that take turns on several spike vectors; brainevent, last, as single calls and inside one compiled function.
+The floor of a scatter is 8 bytes an event over the copy bandwidth measured in the same run.
 
     python benchmarks/event_matmul.py --device cpu|cuda [--output RESULT.json]
 """
@@ -12,7 +12,7 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,6 +24,7 @@ from dendrite_kernels import Clock, copy_bandwidth
 from neuroai_kernels.event_matmul import SpikeList, SynapseIndex, event_matmul
 
 N, VECTORS = 100_000, 5
+SHARES = (0.001, 0.01, 0.1, 0.5)
 HERE = Path(__file__).parent
 
 
@@ -92,54 +93,76 @@ def torch_scatter(mask: torch.Tensor, synapses: SynapseIndex, weights: torch.Ten
     )
 
 
+def brainevent_runs(synapses: SynapseIndex, weights: torch.Tensor) -> dict[str, Callable[[Any], Any]]:
+    """Brainevent's product of a stack of masks: a call at a time, and within one compiled function."""
+    import brainevent
+    import jax
+
+    parts = [jax.dlpack.from_dlpack(t) for t in (weights, synapses.indices, synapses.indptr.to(torch.int32))]
+    matrix = brainevent.CSR(tuple(parts), shape=(synapses.n_pre, synapses.n_post))
+
+    # The matrix is an argument: one closed over would be compiled in as constants.
+    @jax.jit
+    def one(vector: Any, matrix: Any) -> Any:
+        return brainevent.BinaryArray(vector) @ matrix
+
+    @jax.jit
+    def many(vectors: Any, matrix: Any) -> Any:
+        return jax.lax.scan(lambda _, v: (None, brainevent.BinaryArray(v) @ matrix), None, vectors)[1]
+
+    return {
+        "call_ms": lambda vectors: [one(v, matrix) for v in vectors],
+        "compiled_loop_ms": lambda vectors: many(vectors, matrix),
+    }
+
+
 def brainevent_times(
-    masks: list[torch.Tensor], synapses: SynapseIndex, weights: torch.Tensor, expected: torch.Tensor
+    runs: dict[str, Callable[[Any], Any]], masks: list[torch.Tensor], expected: torch.Tensor
 ) -> dict[str, Any]:
-    """Brainevent's product: within one compiled function, and a call at a time."""
+    """Milliseconds a product, medians of 15."""
     import brainevent
     import jax
     import jax.numpy as jnp
 
-    parts = [jax.dlpack.from_dlpack(t) for t in (weights, synapses.indices, synapses.indptr.to(torch.int32))]
-    matrix = brainevent.CSR(tuple(parts), shape=(synapses.n_pre, synapses.n_post))
-    vectors = jnp.asarray(torch.stack(masks).cpu().numpy())
-
-    @jax.jit
-    def one(vector: Any) -> Any:
-        return brainevent.BinaryArray(vector) @ matrix
-
-    @jax.jit
-    def many(vectors: Any) -> Any:
-        def step(_: Any, vector: Any) -> Any:
-            return None, (brainevent.BinaryArray(vector) @ matrix)
-
-        return jax.lax.scan(step, None, jnp.tile(vectors, (8, 1)))[1]
-
-    error = check(torch.from_dlpack(one(vectors[0])), expected, "brainevent")
-    times: dict[str, Any] = {"error": error, "version": brainevent.__version__, "jax": jax.__version__}
-    for name, call, n_products in (("call_ms", lambda: [one(v) for v in vectors] * 1, VECTORS),
-                                   ("compiled_loop_ms", lambda: many(vectors), 8 * VECTORS)):  # fmt: skip
-        jax.block_until_ready(call())
+    times: dict[str, Any] = {"version": brainevent.__version__, "jax": jax.__version__}
+    for name, repeats in (("call_ms", 1), ("compiled_loop_ms", 8)):
+        stack = jnp.asarray(torch.stack(masks * repeats).cpu().numpy())
+        vectors = list(stack) if name == "call_ms" else stack
+        found = torch.from_dlpack(runs[name](vectors)[0]).to(expected.device)
+        times[name.replace("ms", "error")] = check(found, expected, "brainevent")
         taken = []
         for _ in range(15):
             start = time.perf_counter()
-            jax.block_until_ready(call())
-            taken.append(1e3 * (time.perf_counter() - start) / n_products)
+            jax.block_until_ready(runs[name](vectors))
+            taken.append(1e3 * (time.perf_counter() - start) / len(stack))
         times[name] = median(taken)
     return times
 
 
-def on_cuda(clock: Clock, bandwidth: float, peers: bool) -> list[dict[str, Any]]:
-    """Forms by activity at 1,000 synapses a row."""
-    from neuroai_kernels.event_matmul import tiled
+def add_peers(
+    table: list[dict[str, Any]], synapses: SynapseIndex, weights: torch.Tensor
+) -> Iterator[dict[str, Any]]:
+    """Brainevent's times into the rows; where it fails, its message."""
+    runs = None
+    for row in table:
+        masks = make_spikes(synapses.n_pre, row["share"], weights.device.type)
+        try:
+            runs = runs or brainevent_runs(synapses, weights)
+            row["brainevent"] = brainevent_times(runs, masks, exact(masks[0], synapses, weights))
+        except Exception as error:  # a peer that fails says so and takes nothing else with it
+            row["brainevent"] = {"failed": f"{type(error).__name__}: {error}"[:1000]}
+        yield row
 
-    synapses, weights = make_synapses(N, 1000, "cuda")
+
+def on_cuda(
+    clock: Clock, bandwidth: float, synapses: SynapseIndex, weights: torch.Tensor
+) -> Iterator[dict[str, Any]]:
+    """Forms by activity at 1,000 synapses a row."""
     start = time.perf_counter()
     _ = synapses.tiles, synapses.transposed
     torch.cuda.synchronize()
     print(f"tiles and synapses by target made in {time.perf_counter() - start:.2f} s", flush=True)
-    table = []
-    for share in (0.001, 0.01, 0.1, 0.5):
+    for share in SHARES:
         masks = make_spikes(N, share, "cuda")
         lists = [SpikeList.of(mask) for mask in masks]
         expected = exact(masks[0], synapses, weights)
@@ -159,18 +182,9 @@ def on_cuda(clock: Clock, bandwidth: float, peers: bool) -> list[dict[str, Any]]
             row[name + "_ms"] = captured(clock, [partial(call, mask) for mask in masks])
         check(runs["scatter"](lists[0]), expected, "list")
         row["list_ms"] = captured(clock, [partial(runs["scatter"], one) for one in lists])
-        for blocks in (1, 3, 4):
-            kept, tiled._BLOCKS_A_MULTIPROCESSOR = tiled._BLOCKS_A_MULTIPROCESSOR, blocks
-            check(runs["tiled"](masks[0]), expected, f"tiled {blocks}")
-            row[f"tiled_{blocks}_blocks_ms"] = captured(clock, [partial(runs["tiled"], m) for m in masks])
-            tiled._BLOCKS_A_MULTIPROCESSOR = kept
         check(torch_scatter(masks[0], synapses, weights), expected, "torch")
         row["torch_ms"] = clock([partial(torch_scatter, mask, synapses, weights) for mask in masks])
-        if peers:
-            row["brainevent"] = brainevent_times(masks, synapses, weights, expected)
-        print(json.dumps(row), flush=True)
-        table.append(row)
-    return table
+        yield row
 
 
 def batches(clock: Clock, device: str) -> list[dict[str, Any]]:
@@ -204,11 +218,10 @@ def wall_and_process(call: Callable[[], object], repeats: int = 9) -> dict[str, 
     return {"wall_ms": median(wall), "process_ms": min(process)}
 
 
-def on_cpu() -> list[dict[str, Any]]:
+def on_cpu() -> Iterator[dict[str, Any]]:
     """One thread, 1 % active, 100 and 1,000 synapses a row; scipy beside."""
     import scipy.sparse
 
-    table = []
     for length in (100, 1000):
         synapses, weights = make_synapses(N, length, "cpu")
         matrix = scipy.sparse.csr_array(
@@ -229,9 +242,7 @@ def on_cpu() -> list[dict[str, Any]]:
             row: dict[str, Any] = {"row_length": length, "share": share, "events": events}
             row |= {name: wall_and_process(call) for name, call in calls.items()}
             row["ns_an_event"] = 1e6 * row["neuroai"]["wall_ms"] / events
-            print(json.dumps(row), flush=True)
-            table.append(row)
-    return table
+            yield row
 
 
 def main() -> None:
@@ -255,8 +266,19 @@ def main() -> None:
         "torch": torch.__version__, "copy_gb_per_s": bandwidth, "neurons": N,
     }  # fmt: skip
     output = options.output or HERE / "results" / f"event_matmul_{options.device}.json"
-    result["products"] = on_cuda(clock, bandwidth, not options.no_peers) if cuda else on_cpu()
-    output.write_text(json.dumps(result, indent=1) + "\n")
+    table = result["products"] = []
+
+    def save(row: dict[str, Any]) -> None:
+        print(json.dumps(row), flush=True)
+        output.write_text(json.dumps(result, indent=1) + "\n")
+
+    if cuda:
+        synapses, weights = make_synapses(N, 1000, options.device)
+    for row in on_cuda(clock, bandwidth, synapses, weights) if cuda else on_cpu():
+        table.append(row)
+        save(row)
+    for row in add_peers(table, synapses, weights) if cuda and not options.no_peers else ():
+        save(row)
     result["batches"] = batches(clock, options.device)
     output.write_text(json.dumps(result, indent=1) + "\n")
     print(output)

@@ -11,6 +11,7 @@ import argparse
 import json
 import platform
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -76,15 +77,15 @@ def main() -> None:
     bandwidth = copy_bandwidth(clock)
     # The double-precision loop of the check bounds the number of steps.
     shapes = [(1000, 100_000), (1000, 10_000), (20_000, 512)] if cuda else [(1000, 4000), (5000, 64)]
-    result = {
+    result: dict[str, Any] = {
         "device": torch.cuda.get_device_name() if cuda else platform.processor() or "cpu",
         "torch": torch.__version__, "copy_gb_per_s": bandwidth,
-        "runs": [
-            measure(clock, steps, n, constant, bandwidth) for steps, n in shapes for constant in (False, True)
-        ],
+        "runs": [],
     }  # fmt: skip
     output = options.output or HERE / "results" / f"linear_scan_{options.device}.json"
-    output.write_text(json.dumps(result, indent=1) + "\n")
+    for (steps, n), constant in product(shapes, (False, True)):
+        result["runs"].append(measure(clock, steps, n, constant, bandwidth))
+        output.write_text(json.dumps(result, indent=1) + "\n")
     print(output)
 
 

@@ -44,7 +44,8 @@ def _row(
 @triton.jit
 def _scan_kernel(
     a, x, h0, products, ends, out, n_steps, n, length,
-    BACKWARDS: tl.constexpr, CONSTANT: tl.constexpr, SUMS_UP: tl.constexpr, BLOCK: tl.constexpr,
+    BACKWARDS: tl.constexpr, CONSTANT: tl.constexpr, CHUNKED: tl.constexpr, SUMS_UP: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     chunk = tl.program_id(1)
@@ -54,9 +55,10 @@ def _scan_kernel(
     h = tl.zeros([BLOCK], dtype)
     if not SUMS_UP:
         h = tl.load(h0 + i, inside, 0.0)
-        for before in range(chunk):
-            place = before * n + i
-            h = tl.fma(tl.load(products + place, inside, 0.0), h, tl.load(ends + place, inside, 0.0))
+        if CHUNKED:
+            for before in range(chunk):
+                place = before * n + i
+                h = tl.fma(tl.load(products + place, inside, 0.0), h, tl.load(ends + place, inside, 0.0))
     start = chunk * length
     stop = tl.minimum(start + length, n_steps)
     a0 = _row(a, start, stop, n_steps, 1, n, i, BACKWARDS, CONSTANT, dtype)
@@ -112,5 +114,5 @@ def scan(a: Tensor, x: Tensor, h0: Tensor, backwards: bool, out: Tensor) -> None
     for sums_up in (True, False)[n_chunks == 1 :]:
         _scan_kernel[(n_blocks, n_chunks)](
             a, x, h0, products, ends, out, n_steps, n, length, BACKWARDS=backwards, CONSTANT=len(a) == 1,
-            SUMS_UP=sums_up, BLOCK=_BLOCK, num_warps=_WARPS,
+            CHUNKED=n_chunks > 1, SUMS_UP=sums_up, BLOCK=_BLOCK, num_warps=_WARPS,
         )  # fmt: skip
