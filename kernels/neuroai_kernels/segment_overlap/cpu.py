@@ -46,13 +46,6 @@ def _columns(words: Words, n: int, table: NDArray[Any]) -> None:
 
 
 @jit
-def _bit(words: Words, cell: np.int32) -> np.uint64:
-    """One cell's bit; the first word belongs to absent synapses, and unsigned places need no test of sign."""
-    i = np.uint32(cell + 32)
-    return np.uint64((words[i >> np.uint32(5)] >> (i & np.uint32(31))) & np.uint32(1))
-
-
-@jit
 def _lane(table: NDArray[np.uint8], spread: NDArray[np.uint64], cell: np.int32) -> np.uint64:
     counts: np.uint64 = spread[table[np.uint64(cell + 1)]]
     return counts
@@ -60,20 +53,17 @@ def _lane(table: NDArray[np.uint8], spread: NDArray[np.uint64], cell: np.int32) 
 
 @jit
 def _count_one(words: Words, cells: Counts, n_slots: int, first: int, last: int, out: Counts) -> None:
-    """Overlaps of segments first..last; four sums, so that no look-up waits for another's."""
-    eights = n_slots - n_slots % 8
+    """Overlaps of segments first..last; the first word belongs to absent synapses.
+
+    Kept to one plain loop over synapses, so that the compiler looks sixteen up at a time where it can.
+    """
     for s in range(first, last):
-        a, b, c, d = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
-        start = s * n_slots
-        for j in range(0, eights, 8):
-            q = np.uint64(start + j)
-            a += _bit(words, cells[q]) + _bit(words, cells[q + np.uint64(4)])
-            b += _bit(words, cells[q + np.uint64(1)]) + _bit(words, cells[q + np.uint64(5)])
-            c += _bit(words, cells[q + np.uint64(2)]) + _bit(words, cells[q + np.uint64(6)])
-            d += _bit(words, cells[q + np.uint64(3)]) + _bit(words, cells[q + np.uint64(7)])
-        for j in range(eights, n_slots):
-            a += _bit(words, cells[start + j])
-        out[s] = a + b + c + d
+        total = np.uint32(0)
+        for j in range(n_slots):
+            # Unsigned places need no test of sign.
+            cell = np.uint32(cells[np.uint64(s * n_slots + j)] + np.int32(32))
+            total += (words[np.uint64(cell >> np.uint32(5))] >> (cell & np.uint32(31))) & np.uint32(1)
+        out[s] = total
 
 
 @jit
@@ -186,28 +176,38 @@ def _gather_words(table: NDArray[np.uint64], synapses: Counts, out: Counts) -> N
         first = block * _WAITING
         count = min(_WAITING, n_segments - first)
         digits = np.empty((8, _WAITING), np.uint64)
+        packed = np.empty((8, _WAITING), np.uint64)
         for s in range(count):
             start = (first + s) * n_slots
             _add_words(table, cells, start, start + n_slots, digits[:, s])
+        for r in range(min(8, out.shape[0])):
+            _pack_sums(digits, np.uint64(r), packed[r, :count])
         for r in range(out.shape[0]):
-            _read_digits(digits, np.uint64(r), out[r, first : first + count])
+            _read_sums(packed[r & 7, :count], np.uint64(r & ~7), out[r, first : first + count])
 
 
 @jit
-def _read_digits(digits: NDArray[np.uint64], r: np.uint64, row: Counts) -> None:
-    """Sums of bit r; one expression, so that it is computed for several segments at a time."""
-    one = np.uint64(1)
-    for s in range(len(row)):
-        row[s] = np.int32(
-            (digits[0, s] >> r & one)
-            | (digits[1, s] >> r & one) << np.uint64(1)
-            | (digits[2, s] >> r & one) << np.uint64(2)
-            | (digits[3, s] >> r & one) << np.uint64(3)
-            | (digits[4, s] >> r & one) << np.uint64(4)
-            | (digits[5, s] >> r & one) << np.uint64(5)
-            | (digits[6, s] >> r & one) << np.uint64(6)
-            | (digits[7, s] >> r & one) << np.uint64(7)
+def _pack_sums(digits: NDArray[np.uint64], r: np.uint64, sums: NDArray[np.uint64]) -> None:
+    """Sums of bits r, r + 8, ... r + 56 in a word's bytes; one expression, so that vectors compute it."""
+    ones = np.uint64(0x0101010101010101)
+    for s in range(len(sums)):
+        sums[s] = (
+            (digits[0, s] >> r & ones)
+            | (digits[1, s] >> r & ones) << np.uint64(1)
+            | (digits[2, s] >> r & ones) << np.uint64(2)
+            | (digits[3, s] >> r & ones) << np.uint64(3)
+            | (digits[4, s] >> r & ones) << np.uint64(4)
+            | (digits[5, s] >> r & ones) << np.uint64(5)
+            | (digits[6, s] >> r & ones) << np.uint64(6)
+            | (digits[7, s] >> r & ones) << np.uint64(7)
         )
+
+
+@jit
+def _read_sums(sums: NDArray[np.uint64], place: np.uint64, row: Counts) -> None:
+    """The byte that starts at bit ``place`` of each word."""
+    for s in range(len(row)):
+        row[s] = np.int32(sums[s] >> place & _BYTE)
 
 
 @parallel_jit
