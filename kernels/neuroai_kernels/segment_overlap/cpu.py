@@ -228,18 +228,23 @@ def _mask(words: Words, masks: Words, out: Counts) -> None:
 
 
 @parallel_jit
-def _event(words: Words, pointers: NDArray[np.int64], listeners: Counts, out: Counts) -> None:
+def _event(
+    words: Words, pointers: NDArray[np.int64], listeners: Counts, smallest: NDArray[Any], out: Counts
+) -> None:
+    """Counters have the type of ``smallest``: bytes of a million segments stay in the second cache."""
     for r in prange(out.shape[0]):
-        out[r, :] = 0
+        counts = np.zeros(out.shape[1], smallest.dtype)
         for w in range(words.shape[1]):
             word = words[r, w]
             cell = 32 * w
             while word != np.uint32(0):
                 if word & np.uint32(1):
                     for i in range(pointers[cell], pointers[cell + 1]):
-                        out[r, listeners[i]] += 1
+                        counts[np.uint32(listeners[i])] += smallest.dtype.type(1)
                 word = word >> np.uint32(1)
                 cell += 1
+        for s in range(out.shape[1]):
+            out[r, s] = counts[s]
 
 
 def _new_output(bits: PackedBits, index: SegmentIndex) -> Tensor:
@@ -285,7 +290,8 @@ def overlap_event(bits: PackedBits, index: SegmentIndex) -> Tensor:
     """Add one for each listener of each active cell."""
     out = _new_output(bits, index)
     pointers, listeners = index.inverted
-    _event(_words(bits), pointers.numpy(), listeners.numpy(), out.numpy())
+    smallest = np.empty(0, np.uint8 if index.n_slots <= _PART else np.int32)
+    _event(_words(bits), pointers.numpy(), listeners.numpy(), smallest, out.numpy())
     return out
 
 
