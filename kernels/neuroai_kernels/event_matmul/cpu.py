@@ -59,15 +59,29 @@ def _list_neurons(spikes: Reals, words: NDArray[np.uint64], ids: Ids) -> int:
 
 
 @jit
+def _add_part(start: int, stop: int, value: Any, indices: Ids, weights: Reals | None, out: Reals) -> None:
+    for k in range(start, stop):
+        out[np.uint64(indices[k])] += value if weights is None else value * weights[k]
+
+
+@jit
 def _add_rows(
     ids: Ids, values: Reals | None, indptr: Pointers, indices: Ids, weights: Reals | None, out: Reals
 ) -> None:
-    """Add the rows of the listed neurons to the targets."""
-    for s in range(len(ids)):
-        i = ids[s]
-        value = 1 if values is None else values[i]
-        for k in range(indptr[i], indptr[i + 1]):
-            out[np.uint64(indices[k])] += value if weights is None else value * weights[k]
+    """Add the rows of the listed neurons to the targets; two rows together keep more fetches underway."""
+    for s in range(0, len(ids) - 1, 2):
+        i, j = ids[s], ids[s + 1]
+        value, other = 1 if values is None else values[i], 1 if values is None else values[j]
+        a, b = indptr[i], indptr[j]
+        shared = min(indptr[i + 1] - a, indptr[j + 1] - b)
+        for k in range(shared):
+            out[np.uint64(indices[a + k])] += value if weights is None else value * weights[a + k]
+            out[np.uint64(indices[b + k])] += other if weights is None else other * weights[b + k]
+        _add_part(a + shared, indptr[i + 1], value, indices, weights, out)
+        _add_part(b + shared, indptr[j + 1], other, indices, weights, out)
+    if len(ids) % 2:
+        i = ids[-1]
+        _add_part(indptr[i], indptr[i + 1], 1 if values is None else values[i], indices, weights, out)
 
 
 @jit

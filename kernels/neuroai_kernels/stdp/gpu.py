@@ -17,7 +17,8 @@ from neuroai_kernels.stdp.rule import StdpRule, StdpTraces
 
 __all__ = ["stdp_step"]
 
-_ROWS = 32
+# Neurons of a program: so few that two of them seldom spike together; lanes at a row.
+_ROWS, _LANES = 8, 1024
 
 
 @triton.jit
@@ -61,7 +62,7 @@ def _move_kernel(
 
 
 @triton.jit
-def _raise_kernel(spikes, trace, last, step, rate, n, BLOCK: tl.constexpr):
+def _raise(spikes, trace, last, step, rate, n, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     spike = (tl.load(spikes + i, i < n, 0) != 0) & (i < n)
     now = tl.load(step)
@@ -71,12 +72,21 @@ def _raise_kernel(spikes, trace, last, step, rate, n, BLOCK: tl.constexpr):
     tl.store(last + i, now + tl.zeros([BLOCK], tl.int64), spike)
 
 
+@triton.jit
+def _raise_kernel(
+    pre, pre_trace, pre_last, n_pre, post, post_trace, post_last, n_post, step, rates, BLOCK: tl.constexpr
+):
+    """Traces of both sides, one a column of programs."""
+    if tl.program_id(1) == 0:
+        _raise(pre, pre_trace, pre_last, step, rates, n_pre, BLOCK)
+    else:
+        _raise(post, post_trace, post_last, step, rates + 1, n_post, BLOCK)
+
+
 @lru_cache(maxsize=64)
-def _constants(
-    size: float, power: float, w_max: float, rate: float, dtype: torch.dtype, device: torch.device
-) -> Tensor:
+def _constants(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     # Kept: a tensor made from numbers waits for the device, and Triton passes floats in single precision.
-    return torch.tensor([size, power, w_max, rate], dtype=dtype, device=device)
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def _kind(power: float) -> int:
@@ -97,7 +107,7 @@ def stdp_step(
     if not isinstance(step, Tensor):
         step = torch.full((1,), step, dtype=torch.int64, device=device)
     mean_row = synapses.n_synapses // max(1, min(synapses.n_pre, synapses.n_post))
-    block = min(512, max(32, triton.next_power_of_2(mean_row)))
+    block = min(_LANES, max(32, triton.next_power_of_2(mean_row)))
     sides = [
         (synapses.indptr, synapses.indices, None, pre, traces.post, traces.post_step,
          (-rule.a_minus, rule.mu_minus, rule.w_max, -traces.period / rule.tau_minus)),
@@ -107,14 +117,11 @@ def stdp_step(
     for indptr, partners, places, spikes, trace, last, numbers in sides:
         _move_kernel[(triton.cdiv(len(spikes), _ROWS),)](
             weights, indptr, partners, places, spikes.view(torch.int8), trace, last, step,
-            _constants(*numbers, weights.dtype, device), len(spikes), PLACED=places is not None,
+            _constants(numbers, weights.dtype, device), len(spikes), PLACED=places is not None,
             POWER=_kind(numbers[1]), ROWS=_ROWS, BLOCK=block, num_warps=4 if block >= 256 else 1,
         )  # fmt: skip
-    for spikes, trace, last, tau in (
-        (pre, traces.pre, traces.pre_step, rule.tau_plus),
-        (post, traces.post, traces.post_step, rule.tau_minus),
-    ):
-        rate = _constants(-traces.period / tau, 0.0, 0.0, 0.0, trace.dtype, device)
-        _raise_kernel[(triton.cdiv(len(spikes), 256),)](
-            spikes.view(torch.int8), trace, last, step, rate, len(spikes), BLOCK=256
-        )
+    rates = tuple(-traces.period / tau for tau in (rule.tau_plus, rule.tau_minus))
+    _raise_kernel[(triton.cdiv(max(len(pre), len(post)), 256), 2)](
+        pre.view(torch.int8), traces.pre, traces.pre_step, len(pre), post.view(torch.int8), traces.post,
+        traces.post_step, len(post), step, _constants(rates, traces.pre.dtype, device), BLOCK=256,
+    )  # fmt: skip
