@@ -53,13 +53,16 @@ class CapturedStep:
         self._compute, self._parameters, self._generator = compute, list(parameters), generator
         self._seen: dict[Any, int] = {}
         self._recordings: dict[Any, _Recording] = {}
+        # The first steps run on the stream of the recording: a node of the autograd graph keeps the stream
+        # it was made on for as long as any loss that leads to it is alive.
+        self._stream = torch.cuda.Stream(generator.device)
 
     def __call__(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Loss of a batch; the gradients are in the parameters' ``grad``."""
         shape = tuple((x.shape, x.dtype) for x in batch)
         if self._seen.setdefault(shape, 0) < WARM_UP:
             self._seen[shape] += 1
-            return self._compute(batch)
+            return self._as_usual(batch)
         if shape not in self._recordings:
             self._recordings[shape] = self._record(batch)
         found = self._recordings[shape]
@@ -70,12 +73,20 @@ class CapturedStep:
             parameter.grad = gradient
         return found.value
 
+    def _as_usual(self, batch: tuple[Tensor, ...]) -> Tensor:
+        around = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(around)
+        with torch.cuda.stream(self._stream):
+            value = self._compute(batch)
+        around.wait_stream(self._stream)
+        return value.detach()
+
     def _record(self, batch: tuple[Tensor, ...]) -> _Recording:
         inputs = [x.clone() for x in batch]
         for parameter in self._parameters:
             parameter.grad = None  # so that the backward pass writes gradients and does not add to them
         graph: Any = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, stream=self._stream):
             value = self._compute(tuple(inputs))
         return _Recording(graph, inputs, value.detach(), [p.grad for p in self._parameters])
