@@ -11,44 +11,42 @@ from torch import Tensor
 
 from neuroai.errors import ConfigError, SimulationError
 from neuroai.simulation.engine import Spikes
-from neuroai.simulation.gpu_kernels import step_kernel
+from neuroai.simulation.gpu_kernels import deliver_rows
+from neuroai.simulation.gpu_lists import ListNetwork
 from neuroai.simulation.gpu_resident import ResidentSteps
 from neuroai.simulation.gpu_rows import BlockRows, block_rows
-from neuroai.simulation.gpu_state import DeviceNetwork, External, processors
+from neuroai.simulation.gpu_state import External, processors
 from neuroai.simulation.layout import Layout, SpikeSchedule
 from neuroai_kernels.neuron_update.gpu import population_blocks
 
 __all__ = ["GpuEngine", "Mode", "fits_blocks"]
 
-Mode = Literal["eager", "graph", "persistent", "resident"]
+Mode = Literal["eager", "graph", "persistent"]
 _MOST_LANES = 4096
 _FEWEST_LANES, _FEWEST_NEURONS = 128, 32
-_SPIKES, _WIDTH = 32, 64
-# Looks at the mailbox, about a microsecond each, before a program gives up on the others.
-_PATIENCE = 1 << 22
-_OUTSIDE = 0x7FFF
+# Owners and synapses of a tile of delivery, and its programs for each multiprocessor.
+_OWNERS, _WIDTH, _PROGRAMS = 32, 32, 2
+_WARP = 32
 
 
-class GpuEngine(DeviceNetwork):
+class GpuEngine(ListNetwork):
     """A network whose blocks of neurons own their inputs, for up to half a million neurons on a card.
 
     Parameters
     ----------
     layout : Layout
     device : str or torch.device
-    deterministic : bool
-        For the interface's sake: runs on a GPU always are.
     mode : {"eager", "graph", "persistent"}, optional
-        Two launches a step; the same captured in a CUDA graph (what is taken when left out); one launch for
-        many steps, which needs all blocks of neurons resident at the same time.
+        Three launches a step; the same captured in a CUDA graph; one launch for many steps, for networks of
+        `LIFExp` whose ring fits the card's multiprocessors. Left out: the last of these that runs.
     record : bool
         Whether :meth:`advance` returns the spikes. Without, only ``tally`` knows of them.
 
     Raises
     ------
     ConfigError
-        If the network has more neurons than the blocks of one card hold (one for each multiprocessor, so that
-        all are resident), or the mode does not run on the device.
+        If the network has more neurons than the blocks of one card hold (one for each multiprocessor), or the
+        mode does not run on the device.
 
     Notes
     -----
@@ -60,26 +58,26 @@ class GpuEngine(DeviceNetwork):
         layout: Layout,
         device: torch.device | str,
         *,
-        deterministic: bool = True,
         mode: Mode | None = None,
         record: bool = True,
     ) -> None:
         device = torch.device(device)
         _require_mode(mode, device)
-        self.lanes, blocks = _choose_blocks(layout, processors(device))
-        super().__init__(layout, device, blocks, record=record)
-        self.rows: BlockRows = block_rows(layout, self.blocks, self.lanes)
-        self.mode: Mode = mode or ("graph" if device.type == "cuda" else "eager")
-        #: Spikes and synapses of a tile of delivery, and warps of a program.
-        self.tile = (_SPIKES, _WIDTH, max(4, min(16, self.lanes // 64)))
-        n_blocks = len(blocks)
-        self._bases = self.blocks[:, 0] // 4 * 4
-        shape = (2, n_blocks, _power_of_two(n_blocks))
-        self._mail = torch.full(shape, -1, dtype=torch.int64, device=device)
-        self._more = self._whole(2, n_blocks, self.lanes)
-        self._heard = self._whole(n_blocks, layout.n_neurons)
-        self._resident: ResidentSteps | None = None
-        self._step, self._failed = self._whole(2), self._whole(1)
+        self.lanes, owners = _choose_blocks(layout, processors(device))
+        super().__init__(layout, device, record=record)
+        # Where each owner's spikes are tallied: at the first block of its population.
+        owners[:, 5] = torch.searchsorted(self.blocks[:, 2].cpu().contiguous(), owners[:, 2].contiguous())
+        self.owners = owners.to(device)
+        self.rows: BlockRows = block_rows(layout, self.owners, self.lanes)
+        self.quantum = self.rows.quantum
+        self.failed = self._whole(1)
+        resident = ResidentSteps(self)
+        reason = resident.obstacle()
+        if mode == "persistent" and reason is not None:
+            raise ConfigError(f"mode='persistent' does not run this network: {reason}; use mode='graph'")
+        self._resident = resident if reason is None else None
+        best: Mode = "eager" if device.type != "cuda" else "graph" if reason is not None else "persistent"
+        self.mode: Mode = mode or best
 
     @property
     def captures(self) -> bool:
@@ -94,74 +92,39 @@ class GpuEngine(DeviceNetwork):
     @property
     def nbytes(self) -> int:
         """Bytes of synapses, state, ring and lists on the device."""
-        parts = (self.variables, self.free_at, self.ring, self._mail, self._more, self._heard, self._record)
-        return self.rows.nbytes + sum(part.nbytes for part in parts)
+        resident = 0 if self._resident is None else self._resident.nbytes
+        return self.rows.nbytes + self._state_bytes + resident
 
     def advance(self, last: int, schedule: SpikeSchedule) -> Spikes:
         """Run the steps from ``position`` to ``last`` (not included); the spikes found, if recorded."""
         found = super().advance(last, schedule)
-        if int(self._failed):
+        if int(self.failed):
             raise SimulationError(
-                f"some of the {len(self.blocks)} blocks of neurons did not run beside the others before step "
+                f"some of the {len(self.owners)} blocks of neurons did not run beside the others before step "
                 f"{self.position}: is the card shared with another program? mode='graph' does not need that"
             )
         return found
 
     def launch(self, n: int, external: External | None = None) -> None:
         """Start ``n`` steps and return at once: nothing waits for the device once a graph is captured."""
-        if self.mode == "resident":
-            if self._resident is None:
-                self._resident = ResidentSteps(self)
+        if self.mode == "persistent" and self._resident is not None:
             self._resident.launch(n, external)
             self.position += n
-            return
-        if self.mode != "persistent":
+        else:
             super().launch(n, external)
-            return
-        self._set_step(self.position)
-        self._launch(n, external, update=True, deliver=True)
-        self.position += n
 
-    def restore(self, position: int, state: dict[str, Tensor]) -> None:
-        """Continue from a state that :meth:`state` gave."""
-        super().restore(position, state)
-        self._mail.fill_(-1)
-
-    def _set_step(self, step: int) -> None:
-        self._step.fill_(step)
-
-    def _one_step(self, external: External | None) -> None:
-        self._launch(1, external, update=True, deliver=False)
-        self._launch(1, external, update=False, deliver=True)
-
-    def _deliver_early(self, external: External) -> None:
-        self._mail[1] = _OUTSIDE << 48
-        self._set_step(-1)
-        self._launch(1, external, update=False, deliver=True)
-        self._mail.fill_(-1)
-
-    def _launch(self, n_steps: int, external: External | None, *, update: bool, deliver: bool) -> None:
-        layout, rows, n_blocks = self.layout, self.rows, len(self.blocks)
-        outside = (self._step, self._step, 0)
-        if external is not None:
-            outside = (external.places, external.rows, external.origin)
-        step_kernel[(n_blocks,)](
-            self.blocks, self._bases, self._coefficients, self._thresholds, self.variables, self.free_at,
-            self.variables if self._current is None else self._current, self._seed,
-            rows.starts, rows.words, rows.weights, rows.tables, rows.classes, self.ring, rows.quantum,
-            self._mail, self._more, self._heard, self.tally, self._record, self._recorded,
-            self._record.shape[1], *outside, self._step, n_steps, _PATIENCE, self._failed,
-            n_blocks, len(layout.names), layout.n_neurons, layout.n_inputs, layout.slots - 1,
-            self._n_thresholds,
-            CURRENT=self._current is not None, STORED=rows.stored, EXTERNAL=external is not None,
-            UPDATE=update, DELIVER=deliver, BLOCK=self.lanes, BLOCKS=_power_of_two(n_blocks),
-            SPIKES=self.tile[0], WIDTH=self.tile[1], num_warps=self.tile[2], enable_fp_fusion=False,
-            **self._static,
+    def _deliver(self, spikes: Tensor, count: Tensor) -> None:
+        layout, rows = self.layout, self.rows
+        deliver_rows[(_PROGRAMS * processors(self.device),)](
+            spikes, count, self.owners, rows.starts, rows.words, rows.weights, rows.tables, rows.classes,
+            self.ring, self._step, len(self.owners), len(layout.names), layout.n_neurons, layout.n_inputs,
+            layout.slots - 1, BLOCK=self.lanes, CHANNELS=layout.n_channels, STORED=rows.stored,
+            OWNERS=_OWNERS, WIDTH=_WIDTH,
         )  # fmt: skip
 
 
 def _require_mode(mode: str | None, device: torch.device) -> None:
-    """Blocks run side by side on a card alone: where Triton is interpreted, the first would wait for ever."""
+    """Blocks run side by side, and launches are captured, on a card alone."""
     modes = get_args(Mode) if device.type == "cuda" else ("eager",)
     if mode is not None and mode not in modes:
         raise ConfigError(f"mode={mode!r} on {device}: expected one of {', '.join(modes)}")
@@ -171,18 +134,20 @@ def _power_of_two(n: int) -> int:
     return 1 << max(n - 1, 1).bit_length()
 
 
+def _most_blocks(processors: int) -> int:
+    """One for each multiprocessor, up to a multiple of a warp: its threads wait for a block each."""
+    return processors // _WARP * _WARP or processors
+
+
 def fits_blocks(layout: Layout, processors: int) -> bool:
     """Whether blocks, one for each multiprocessor, hold the network."""
     size = _MOST_LANES // layout.n_channels - 3
-    return len(population_blocks(layout.populations, size)) <= 1 << (processors.bit_length() - 1)
+    return len(population_blocks(layout.populations, size)) <= _most_blocks(processors)
 
 
 def _choose_blocks(layout: Layout, processors: int) -> tuple[int, Tensor]:
-    """Lanes and blocks: as many blocks as there are multiprocessors, up to a power of two.
-
-    The words of that many blocks fill a vector, and the fewer neurons a block has, the sooner it is done.
-    """
-    most = 1 << (processors.bit_length() - 1)
+    """Lanes and blocks, as many blocks as there are: the fewer neurons a block has, the sooner it is done."""
+    most = _most_blocks(processors)
     if not fits_blocks(layout, processors):
         raise ConfigError(
             f"{layout.n_neurons} neurons in {len(layout.names)} populations do not fit {most} blocks of "

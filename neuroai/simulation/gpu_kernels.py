@@ -1,16 +1,8 @@
-# Triton's functions are typed by its compiler; static tests stand apart from run-time ones.
+# Triton's functions are typed by its compiler.
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
-# ruff: noqa: SIM102
-"""The step of a network whose blocks of neurons own their inputs.
+"""The step of a network in three launches: update and list the spikes, deliver them, count the step.
 
-A program owns one block: its neurons' state, and their part of the ring. It updates them and sends every
-program one word of 64 bits that says which of them spike; it waits for the words of all blocks and delivers,
-of every spike, the synapses onto its own neurons. Nothing but those words passes between programs, and a
-word carries its step, so that reading it is the barrier: one exchange a step, no fence, no shared counter.
-Each program reads a mailbox of its own: waiting on shared words would make a queue at their memory.
-
-The same program runs as two launches a step (UPDATE, then DELIVER) or as one launch for many steps
-(UPDATE and DELIVER), when all programs are resident at the same time.
+State, ring and list lie in the card's memory; each launch waits for the one before.
 """
 
 import triton
@@ -18,11 +10,7 @@ import triton.language as tl
 
 from neuroai_kernels.neuron_update.gpu import advance_block, count_poisson, push_block
 
-__all__ = ["record_spikes", "step_kernel", "update_block"]
-
-# A word: 15 bits of the step, 12 of the number of spikes, three places in the block of 12 bits. More places
-# are written to a list that the readers look up.
-_IDS = tl.constexpr(3)
+__all__ = ["count_step", "deliver_rows", "list_spikes", "record_spikes", "update_block"]
 
 
 @triton.jit
@@ -69,79 +57,41 @@ def record_spikes(spiking, count, neuron, now, record, recorded, room, BLOCK: tl
     tl.store(record + room + at, neuron, spiking & (at < room))
 
 
-@triton.jit
-def _publish(
-    spiking, lane, now, mail, more, b, n_blocks, record, recorded, room, base,
-    BLOCK: tl.constexpr, BLOCKS: tl.constexpr, RECORD: tl.constexpr,
+@triton.jit(do_not_specialize=["room", "n_neurons", "n_inputs", "mask", "n_thresholds"])
+def list_spikes(
+    blocks, coefficients, thresholds, variables, free_at, current, seed, ring, quantum, spikes, count,
+    tally, record, recorded, room, step, n_neurons, n_inputs, mask, n_thresholds,
+    COEFFICIENTS: tl.constexpr, KINDS: tl.constexpr, POISSON: tl.constexpr, CURRENT: tl.constexpr,
+    NOISE: tl.constexpr, CHANNELS: tl.constexpr, RECORD: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Tell all programs which neurons of this block spike; returns how many."""
-    # One sum gives both the number of spikes and, for a single one, its place.
-    both = tl.sum(tl.where(spiking, lane.to(tl.int64) + (1 << 24), 0))
-    count = (both >> 24).to(tl.int32)
-    word = (now & 0x7FFF).to(tl.int64) << 48 | count.to(tl.int64) << 36
-    if count == 1:
-        word = word | (both & 0xFFF)
-    if count > 1:
-        flags = spiking.to(tl.int32)
-        rank = tl.cumsum(flags) - flags
-        word = word | tl.sum(tl.where(spiking & (rank < _IDS), lane.to(tl.int64) << (12 * rank), 0))
-        if count > _IDS:
-            tl.store(more + ((now & 1) * n_blocks + b) * BLOCK + rank, lane, spiking)
-            # The list is written before any reader can see the word.
-            tl.debug_barrier()
-            tl.atomic_add(recorded, 0, sem="acq_rel", scope="gpu")
-            tl.debug_barrier()
-    reader = tl.arange(0, BLOCKS)
-    box = mail + ((now & 1) * n_blocks + reader) * BLOCKS + b
-    tl.store(box, word + tl.zeros([BLOCKS], tl.int64), reader < n_blocks)
-    if RECORD:
-        if count > 0:
-            record_spikes(spiking, count, base + lane, now, record, recorded, room, BLOCK)
-    return count
+    """One step of a block; its spikes are appended to the list."""
+    b = tl.program_id(0)
+    population = tl.load(blocks + 6 * b + 2)
+    key, now = tl.load(seed).to(tl.uint64), tl.load(step).to(tl.int32)
+    base, lane = tl.load(blocks + 6 * b) // 4 * 4, tl.arange(0, BLOCK)
+    events = tl.zeros([BLOCK], tl.float32)
+    if POISSON:
+        limits = thresholds + population * n_thresholds
+        events = count_poisson(key, base, now, limits, n_thresholds, BLOCK)
+    spiking = update_block(
+        blocks + 6 * b, coefficients + population * COEFFICIENTS, variables, free_at, current, ring, quantum,
+        events, key, now, n_neurons, n_inputs, mask, KINDS, POISSON, CURRENT, NOISE, CHANNELS, BLOCK,
+    )  # fmt: skip
+    flags = spiking.to(tl.int32)
+    found = tl.sum(flags)
+    if found > 0:
+        at = tl.atomic_add(count, found, sem="relaxed") + tl.cumsum(flags) - flags
+        tl.store(spikes + at, base + lane, spiking)
+        tl.atomic_add(tally + b, found.to(tl.int64), sem="relaxed")
+        if RECORD:
+            record_spikes(spiking, found, base + lane, now, record, recorded, room, BLOCK)
 
 
 @triton.jit
-def _read_box(box, known, step):
-    """Words; and in one number how many are missing, how many name a list, and the sum of spikes."""
-    word = tl.load(box, known, 0, volatile=True)
-    count = (word >> 36) & 0xFFF
-    state = tl.where((word >> 48) != step, 1 << 40, count + tl.where(count > _IDS, 1 << 28, 0))
-    return word, tl.sum(tl.where(known, state, 0))
-
-
-@triton.jit
-def _collect(mail, more, bases, heard, now, b, n_blocks, patience, BLOCK: tl.constexpr, BLOCKS: tl.constexpr):
-    """Wait for the words of all blocks; write the sources that spike to ``heard``.
-
-    Returns their number, and the patience that is left: 0 once words did not come.
-    """
-    other = tl.arange(0, BLOCKS)
-    known = other < n_blocks
-    box = mail + ((now & 1) * n_blocks + b) * BLOCKS + other
-    step = (now & 0x7FFF).to(tl.int64)
-    base = tl.load(bases + other, known, 0)
-    word, state = _read_box(box, known, step)
-    tries = 0
-    while (state >= 1 << 40) & (tries < patience):
-        word, state = _read_box(box, known, step)
-        tries += 1
-    patience = tl.where(state >= 1 << 40, 0, patience)
-    # Where the vector is shorter than the program has threads, several threads hold copies of a word, and the
-    # last look may have shown them different ones: all read again what has come.
-    word = tl.load(box, known, 0, volatile=True)
-    counts = tl.where(known, (word >> 36) & 0xFFF, 0).to(tl.int32)
-    counts = tl.where(patience > 0, counts, 0)
-    rank = tl.cumsum(counts) - counts
-    short = tl.where(counts > _IDS, 0, counts)
-    for j in tl.static_range(_IDS):
-        tl.store(heard + rank + j, base + ((word >> (12 * j)) & 0xFFF).to(tl.int32), short > j)
-    if state >= 1 << 28:
-        listed = tl.where(counts > _IDS, counts, 0)
-        for k in range(tl.max(listed)):
-            at = more + ((now & 1) * n_blocks + other) * BLOCK + k
-            tl.store(heard + rank + k, base + tl.load(at, listed > k, 0, volatile=True), listed > k)
-    tl.debug_barrier()
-    return tl.where(patience > 0, state & 0xFFFFFFF, 0).to(tl.int32), patience
+def count_step(step, count):
+    """The next step; its list is empty."""
+    tl.store(count, 0)
+    tl.store(step, tl.load(step) + 1)
 
 
 @triton.jit
@@ -162,105 +112,30 @@ def _add_chunk(
     tl.atomic_add(ring + place, weight, inside, sem="relaxed")
 
 
-@triton.jit
-def _deliver(
-    sources, n, b, population, base, starts, words, weights, tables, classes, ring, now,
-    n_blocks, n_populations, n_neurons, n_inputs, mask,
+@triton.jit(do_not_specialize=["n_owners", "n_populations", "n_neurons", "n_inputs", "mask"])
+def deliver_rows(
+    spikes, count, owners, starts, words, weights, tables, classes, ring, step,
+    n_owners, n_populations, n_neurons, n_inputs, mask,
     BLOCK: tl.constexpr, CHANNELS: tl.constexpr, STORED: tl.constexpr,
-    SPIKES: tl.constexpr, WIDTH: tl.constexpr,
+    OWNERS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Add the synapses of the first ``n`` sources onto this block to its part of the ring."""
-    # Whole tiles all along: a vector of sources would be read once by each warp.
-    row = tl.arange(0, SPIKES)[:, None] + tl.zeros([SPIKES, WIDTH], tl.int32)
-    column = tl.arange(0, WIDTH)[None, :] + tl.zeros([SPIKES, WIDTH], tl.int32)
-    for start in range(0, n, SPIKES):
-        there = start + row < n
-        source = tl.load(sources + start + row, there, 0)
-        segment = source.to(tl.int64) * (n_blocks + 1) + b
-        first = tl.load(starts + segment, there, 0) + column
-        last = tl.load(starts + segment + 1, there, 0)
-        table = (tl.load(classes + source, there, 0) * n_populations + population) * CHANNELS * 512
-        _add_chunk(
-            first, last, table, tables, base, words, weights, ring, now, n_neurons, n_inputs, mask,
-            BLOCK, STORED,
-        )  # fmt: skip
-        for skip in range(WIDTH, tl.max(tl.max(last - first + column, 1), 0), WIDTH):
+    """Add the synapses of the listed sources to the ring, a source and some owners of targets at a time."""
+    now = tl.load(step).to(tl.int32)
+    groups = (n_owners + OWNERS - 1) // OWNERS
+    # Whole tiles all along: a vector of owners would be read once by each warp.
+    row = tl.arange(0, OWNERS)[:, None] + tl.zeros([OWNERS, WIDTH], tl.int32)
+    column = tl.arange(0, WIDTH)[None, :] + tl.zeros([OWNERS, WIDTH], tl.int32)
+    for piece in range(tl.program_id(0), tl.load(count) * groups, tl.num_programs(0)):
+        source = tl.load(spikes + piece // groups)
+        owner = (piece % groups) * OWNERS + row
+        there = owner < n_owners
+        segment = source.to(tl.int64) * (n_owners + 1) + owner
+        first, last = tl.load(starts + segment, there, 0), tl.load(starts + segment + 1, there, 0)
+        base = tl.load(owners + 6 * owner, there, 0) // 4 * 4
+        population = tl.load(owners + 6 * owner + 2, there, 0)
+        table = (tl.load(classes + source) * n_populations + population) * CHANNELS * 512
+        for skip in range(0, tl.max(tl.max(last - first, 1), 0).to(tl.int32), WIDTH):
             _add_chunk(
-                first + skip, last, table, tables, base, words, weights, ring, now, n_neurons, n_inputs, mask,
-                BLOCK, STORED,
+                first + column + skip, last, table, tables, base, words, weights, ring, now, n_neurons,
+                n_inputs, mask, BLOCK, STORED,
             )  # fmt: skip
-
-
-@triton.jit(
-    do_not_specialize=[
-        "room", "external_origin", "n_steps", "patience", "n_blocks", "n_populations", "n_neurons",
-        "n_inputs", "mask", "n_thresholds",
-    ]
-)  # fmt: skip
-def step_kernel(
-    blocks, bases, coefficients, thresholds, variables, free_at, current, seed,
-    starts, words, weights, tables, classes, ring, quantum,
-    mail, more, heard, tally, record, recorded, room,
-    external, external_rows, external_origin, step, n_steps, patience, failed,
-    n_blocks, n_populations, n_neurons, n_inputs, mask, n_thresholds,
-    COEFFICIENTS: tl.constexpr, KINDS: tl.constexpr, POISSON: tl.constexpr, CURRENT: tl.constexpr,
-    NOISE: tl.constexpr, CHANNELS: tl.constexpr, STORED: tl.constexpr, EXTERNAL: tl.constexpr,
-    RECORD: tl.constexpr, UPDATE: tl.constexpr, DELIVER: tl.constexpr,
-    BLOCK: tl.constexpr, BLOCKS: tl.constexpr, SPIKES: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
-    """``n_steps`` steps of one block; ``step`` holds the next step for UPDATE, then the same for DELIVER."""
-    b = tl.program_id(0)
-    block = blocks + 6 * b
-    first, population = tl.load(block), tl.load(block + 2)
-    c, key = coefficients + population * COEFFICIENTS, tl.load(seed).to(tl.uint64)
-    limits = thresholds + population * n_thresholds
-    base, lane = first // 4 * 4, tl.arange(0, BLOCK)
-    mine = heard + b.to(tl.int64) * n_neurons
-    now = tl.load(step) if UPDATE else tl.load(step + 1)
-    events = tl.zeros([BLOCK], tl.float32)
-    if UPDATE and POISSON:
-        events = count_poisson(key, base, now, limits, n_thresholds, BLOCK)
-    spikes = now * 0
-    for _ in range(n_steps):
-        if UPDATE:
-            spiking = update_block(
-                block, c, variables, free_at, current, ring, quantum, events, key, now,
-                n_neurons, n_inputs, mask, KINDS, POISSON, CURRENT, NOISE, CHANNELS, BLOCK,
-            )  # fmt: skip
-            spikes += _publish(
-                spiking, lane, now, mail, more, b, n_blocks, record, recorded, room, base,
-                BLOCK, BLOCKS, RECORD,
-            )  # fmt: skip
-            if DELIVER and POISSON:
-                # Drawn while the other blocks' words are under way.
-                events = count_poisson(key, base, now + 1, limits, n_thresholds, BLOCK)
-        if DELIVER:
-            found, patience = _collect(mail, more, bases, mine, now, b, n_blocks, patience, BLOCK, BLOCKS)
-            _deliver(
-                mine, found, b, population, base, starts, words, weights, tables, classes, ring, now,
-                n_blocks, n_populations, n_neurons, n_inputs, mask, BLOCK, CHANNELS, STORED, SPIKES, WIDTH,
-            )  # fmt: skip
-            if EXTERNAL:
-                place = external + now - external_origin
-                early = tl.load(place)
-                _deliver(
-                    external_rows + early, tl.load(place + 1) - early, b, population, base, starts, words,
-                    weights, tables, classes, ring, now, n_blocks, n_populations, n_neurons, n_inputs, mask,
-                    BLOCK, CHANNELS, STORED, SPIKES, WIDTH,
-                )  # fmt: skip
-            # The next update reads with other threads what was added here.
-            tl.debug_barrier()
-        now += 1
-    if UPDATE:
-        tl.atomic_add(tally + b, spikes.to(tl.int64), sem="relaxed")
-    if DELIVER:
-        if patience == 0:
-            tl.store(failed, 1)
-    if b == 0:
-        if UPDATE and DELIVER:
-            tl.store(step, now)
-        elif UPDATE:
-            # Each launch reads one counter and writes the other: no program sees it change.
-            tl.store(step + 1, now - 1)
-        else:
-            tl.store(step, now)

@@ -13,10 +13,11 @@ from neuroai_kernels.neuron_update import Kind
 if TYPE_CHECKING:
     from neuroai.simulation.gpu import GpuEngine
 
-__all__ = ["ResidentSteps", "why_not_resident"]
+__all__ = ["ResidentSteps"]
 
-_KINDS = {int(Kind.LIF_DELTA), int(Kind.LIF_EXP)}
-_IDS, _COUNTERS, _MOST_THREADS = 3, 8, 1024
+# As in resident.cu.
+_IDS, _LISTS, _COUNTERS = 7, 4, 7
+_MOST_THREADS, _DELIVERING = 1024, 512
 # Looks at the mailbox, about half a microsecond each, before a block gives up on the others.
 _PATIENCE = 1 << 22
 
@@ -37,23 +38,32 @@ class ResidentSteps:
 
     def __init__(self, engine: "GpuEngine", *, profile: bool = False) -> None:
         self._engine, self._profiled = engine, profile
-        blocks = engine.blocks.cpu()
+        blocks = engine.owners.cpu()
         first, stop = blocks[:, 0], blocks[:, 1]
+        self._bases = engine.owners[:, 0] // 4 * 4
         self._pitch = _up(int((stop - first // 4 * 4).max()), 4)
-        self._threads = max(_up(self._pitch, 32), _up(len(blocks), 32))
-        shape = (2, len(blocks), len(blocks))
-        self._mail = torch.full(shape, -1, dtype=torch.int64, device=engine.device)
-        #: Cycles of each block in update, exchange, delivery and the wait for its slowest warp.
-        self.profile = torch.zeros(len(blocks), 4, dtype=torch.int64, device=engine.device)
+        n_blocks = len(blocks)
+        waiting = _up(n_blocks, 32)
+        self._threads = max(_up(self._pitch, 32), waiting + max(_DELIVERING, _up(self._pitch // 4, 32)))
+        self._mail = torch.empty(2, n_blocks, n_blocks, 2, dtype=torch.int64, device=engine.device)
+        self._lists = engine._whole(_LISTS, n_blocks, engine.lanes)
+        #: Cycles of each block; of a thread that waits, one that delivers and one that draws and delivers: to
+        #: the end of the update, of what it does first, of what it does next, and until all are done.
+        self.profile = torch.zeros(n_blocks, 3, 4, dtype=torch.int64, device=engine.device)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the mailboxes and lists."""
+        return self._mail.nbytes + self._lists.nbytes
 
     @property
     def shared_bytes(self) -> int:
         """Shared memory of a block."""
-        engine, n_blocks = self._engine, len(self._engine.blocks)
+        engine, n_blocks = self._engine, len(self._engine.owners)
         channels = engine.layout.n_channels
         ring = engine.layout.slots * channels * self._pitch
         table = 0 if engine.rows.stored else engine.rows.tables.shape[0] * channels * LEVELS
-        lists = self._pitch + engine._n_thresholds + (_IDS + 2) * n_blocks + self._pitch + _COUNTERS
+        lists = 2 * self._pitch + engine._n_thresholds + 2 * (_IDS + 2) * n_blocks + _COUNTERS
         return 4 * (ring + table + lists)
 
     def _kernel(self, external: bool) -> Any:
@@ -74,39 +84,42 @@ class ResidentSteps:
         kernel.set_shared_memory_config(self.shared_bytes)
         return kernel
 
+    def obstacle(self) -> str | None:
+        """What keeps the network from this form; None if nothing does."""
+        engine = self._engine
+        if engine.device.type != "cuda":
+            return "it needs a CUDA device"
+        if set(engine.layout.populations.kinds.tolist()) != {int(Kind.LIF_EXP)} or engine._static["NOISE"]:
+            return "its neurons are not all LIFExp without noise"
+        card: Any = torch.cuda.get_device_properties(engine.device)
+        room = card.shared_memory_per_block_optin
+        if self._threads > _MOST_THREADS or self.shared_bytes > room:
+            return f"a block's part of the ring, {self.shared_bytes} bytes, exceeds a multiprocessor's {room}"
+        try:
+            self._kernel(external=False)
+        except (AttributeError, ImportError, OSError, RuntimeError) as error:
+            return f"its kernel could not be compiled ({error})"
+        return None
+
     def launch(self, n: int, external: External | None) -> None:
         """Start ``n`` steps."""
         engine, layout, rows = self._engine, self._engine.layout, self._engine.rows
-        outside: tuple[Any, ...] = (engine._step, engine._step, 0)
+        outside: tuple[Any, ...] = (engine.failed, engine.failed, 0)
         if external is not None:
             outside = (external.places, external.rows, external.origin)
         self._mail.fill_(-1)
         self._kernel(external is not None)(
-            grid=(len(engine.blocks), 1, 1),
+            grid=(len(engine.owners), 1, 1),
             block=(self._threads, 1, 1),
             shared_mem=self.shared_bytes,
             args=[
-                engine.blocks, engine._bases, engine._coefficients, engine._thresholds, engine.variables,
+                engine.owners, self._bases, engine._coefficients, engine._thresholds, engine.variables,
                 engine.free_at, engine.variables if engine._current is None else engine._current,
                 engine._seed, rows.starts, rows.words, rows.weights, rows.tables, rows.classes, engine.ring,
-                float(rows.quantum), self._mail, engine._more, engine.tally, engine._record, engine._recorded,
-                engine._record.shape[1], *outside, engine.position, n, _PATIENCE, engine._failed,
-                len(engine.blocks), len(layout.names), 0 if rows.stored else rows.tables.shape[0],
+                float(rows.quantum), self._mail, self._lists, engine.tally, engine._record, engine._recorded,
+                engine._record.shape[1], *outside, engine.position, n, _PATIENCE, engine.failed,
+                len(engine.owners), len(layout.names), 0 if rows.stored else rows.tables.shape[0],
                 layout.n_neurons, layout.n_inputs, layout.slots - 1, engine._n_thresholds,
                 engine._static["COEFFICIENTS"], self._pitch, engine.lanes.bit_length() - 1, self.profile,
             ],
         )  # fmt: skip
-
-
-def why_not_resident(engine: "GpuEngine") -> str | None:
-    """What keeps a network from this form; None if nothing does."""
-    if engine.device.type != "cuda":
-        return "it needs a CUDA device"
-    kinds = set(engine.layout.populations.kinds.tolist())
-    if not kinds <= _KINDS or engine._static["NOISE"]:
-        return "its neurons are not all integrate-and-fire with delta or exponential synapses, without noise"
-    steps = ResidentSteps(engine)
-    room = torch.cuda.get_device_properties(engine.device).shared_memory_per_block_optin
-    if steps._threads > _MOST_THREADS or steps.shared_bytes > room:
-        return f"a block's ring of {steps.shared_bytes} bytes is beyond the multiprocessor's {room}"
-    return None

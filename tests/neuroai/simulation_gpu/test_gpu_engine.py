@@ -28,14 +28,15 @@ STEPS = 14
 
 TOTAL = FixedTotal(300)
 SIZES = 33, 9
+NEURON = LIFExp()
 
 
-def network(rule=TOTAL, sources=(), more=(), each=None, **population):
+def network(rule=TOTAL, sources=(), more=(), each=None, model=NEURON, **population):
     """Two populations that the drive keeps busy, joined both ways."""
     options = {"drive": PoissonDrive(30_000.0, 200.0), "initial": {"v": Normal(-54.0, 5.0)}, **population}
     return Network(
         [
-            Population(name, size, LIFExp(), **{"current": 0.0, **options, **(each or (lambda n: {}))(size)})
+            Population(name, size, model, **{"current": 0.0, **options, **(each or (lambda n: {}))(size)})
             for name, size in zip("EI", SIZES, strict=True)
         ],
         [
@@ -174,6 +175,65 @@ def test_every_mode_on_a_gpu(mode, scale):
     """At the larger scale blocks have several spikes a step, and fewer than a program has threads."""
     needs_card()
     compare(potjans_diesmann(scale, seed=4), "cuda", steps=1000, mode=mode)
+
+
+TRAINS = [np.array([0.0, 4e-4, 4e-4]), np.array([7e-4]), np.array([0.0, 9e-4, 21e-3])]
+
+
+def networks():
+    """Stored weights, spike sources, extra currents, two channels, more spikes at a time than words hold."""
+    source = SpikeSource("input", TRAINS)
+    onto = Projection("input", "E", FixedOutdegree(25), 900.0, 2e-4)
+    two = {"model": LIFExp(tau_syn=(0.5e-3, 3e-3))}
+    slow = Projection("E", "I", FixedTotal(60), 90.0, Normal(2e-3, 1e-3), channel=1)
+    return {
+        "stored": network(Bernoulli(0.2)),
+        "sources": network(sources=[source], more=[onto]),
+        "stored sources": network(FixedIndegree(7), sources=[source], more=[onto]),
+        "currents": network(drive=None, each=lambda n: {"current": np.linspace(0.0, 9000.0, n)}),
+        "two channels": network(more=[slow], **two),
+        "many at once": network(drive=None, current=2000.0, initial={"v": -50.5}),
+    }
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", ["graph", "persistent"])
+@pytest.mark.parametrize("name", list(networks()))
+def test_every_kind_of_network_on_a_gpu(mode, name):
+    needs_card()
+    compare(networks()[name], "cuda", steps=300, mode=mode)
+
+
+@pytest.mark.gpu
+def test_modes_continue_each_other():
+    """State is the same whoever left it."""
+    needs_card()
+    layout = potjans_diesmann(0.1, seed=4).layout()
+    nothing = SpikeSchedule(np.empty(0, np.int32), np.empty(0, np.int32))
+    whole, mixed = (gpu_engine(layout, "cuda", mode=mode) for mode in ("graph", "persistent"))
+    expected = whole.advance(600, nothing)
+    pieces = []
+    for mode, last in (
+        ("persistent", 101),
+        ("graph", 255),
+        ("persistent", 256),
+        ("eager", 270),
+        ("persistent", 600),
+    ):
+        mixed.mode = mode
+        pieces.append(mixed.advance(last, nothing))
+    for a, b in zip(expected, zip(*pieces, strict=True), strict=True):
+        assert np.array_equal(a, np.concatenate(b))
+
+
+@pytest.mark.gpu
+def test_the_default_is_the_fastest_that_runs():
+    needs_card()
+    assert gpu_engine(network().layout(), "cuda").mode == "persistent"
+    coba = Network([Population("E", 35, COBA())]).layout()
+    assert gpu_engine(coba, "cuda").mode == "graph"
+    with pytest.raises(ConfigError, match="not all LIFExp"):
+        gpu_engine(coba, "cuda", mode="persistent")
 
 
 @pytest.mark.gpu
