@@ -55,7 +55,7 @@ class CapturedStep:
         self._recordings: dict[Any, _Recording] = {}
         # The first steps run on the stream of the recording: a node of the autograd graph keeps the stream
         # it was made on for as long as any loss that leads to it is alive.
-        self._stream = torch.cuda.Stream(generator.device)
+        self._stream = torch.cuda.Stream(generator.device)  # type: ignore[no-untyped-call]
 
     def __call__(self, batch: tuple[Tensor, ...]) -> Tensor:
         """Loss of a batch; the gradients are in the parameters' ``grad``."""
