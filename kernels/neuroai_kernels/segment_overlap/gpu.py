@@ -3,7 +3,7 @@
 """Segment overlap in Triton.
 
 Gather, one row: bits are looked up in the packed words while the synapse lists stream by; in shared memory
-where `shared_words` can, else in the first cache. Gather, more rows: byte c of a table holds cell c's bits of
+where `shared_cells` can, else in the first cache. Gather, more rows: byte c of a table holds cell c's bits of
 eight rows; four bits are spread over the four bytes of a word, so that one sum counts four rows, for lists
 of up to 255. Gather, more than eight rows: a word holds a cell's bits of 64 rows, and a segment's words are
 added bit by bit, the sum's digits in words of their own: two operations a digit add 64 rows at once.
@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from neuroai_kernels.segment_overlap import shared_words
+from neuroai_kernels.segment_overlap import shared_cells
 from neuroai_kernels.segment_overlap.bits import PackedBits
 from neuroai_kernels.segment_overlap.index import SegmentIndex
 
@@ -46,12 +46,12 @@ def _gather_bits(
 
 
 @triton.jit
-def _eight_rows(table, synapses, s, tile, n_segments, n_slots, n_cells, SLOTS: tl.constexpr):
+def _eight_rows(table, synapses, s, n_segments, n_slots, SLOTS: tl.constexpr):
     """Counts of rows 0 to 3 and 4 to 7 in the bytes of two words."""
     slot = tl.arange(0, SLOTS)
     inside = (s < n_segments)[:, None] & (slot < n_slots)[None, :]
     cell = tl.load(synapses + s[:, None] * n_slots + slot[None, :], inside, -1)
-    bits = tl.load(table + tile * n_cells + cell, cell >= 0, 0).to(tl.int32)
+    bits = tl.load(table + cell, cell >= 0, 0).to(tl.int32)
     low = tl.sum(((bits & 15) * 0x00204081) & 0x01010101, 1)
     high = tl.sum((((bits >> 4) & 15) * 0x00204081) & 0x01010101, 1)
     return low, high
@@ -59,29 +59,13 @@ def _eight_rows(table, synapses, s, tile, n_segments, n_slots, n_cells, SLOTS: t
 
 @triton.jit
 def _gather_bytes(
-    table,
-    synapses,
-    out,
-    n_rows,
-    n_segments,
-    n_slots,
-    n_cells,
-    n_tiles,
-    BLOCK: tl.constexpr,
-    SLOTS: tl.constexpr,
+    table, synapses, out, n_rows, n_segments, n_slots, BLOCK: tl.constexpr, SLOTS: tl.constexpr
 ):
-    # Tiles of rows are neighbours in the grid: all but the first find the synapse lists in the second cache.
-    tile = (tl.program_id(0) % n_tiles).to(tl.int64)
-    s = (tl.program_id(0) // n_tiles).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    low, high = _eight_rows(table, synapses, s, tile, n_segments, n_slots, n_cells, SLOTS)
+    s = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    low, high = _eight_rows(table, synapses, s, n_segments, n_slots, SLOTS)
     for r in tl.static_range(8):
-        counts = low if r < 4 else high
-        row = tile * 8 + r
-        tl.store(
-            out + row * n_segments + s,
-            (counts >> (8 * (r % 4))) & 255,
-            s < tl.where(row < n_rows, n_segments, 0),
-        )
+        counts = ((low if r < 4 else high) >> (8 * (r % 4))) & 255
+        tl.store(out + r * n_segments + s, counts, s < tl.where(r < n_rows, n_segments, 0))
 
 
 @triton.jit
@@ -105,23 +89,21 @@ def _respond_bits(
 
 @triton.jit
 def _respond_bytes(
-    table, synapses, largest, best, n_rows, n_neurons, n_slots, n_cells, n_tiles,
+    table, synapses, largest, best, n_rows, n_neurons, n_slots,
     NEURONS: tl.constexpr, PER: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    tile = (tl.program_id(0) % n_tiles).to(tl.int64)
-    block = (tl.program_id(0) // n_tiles).to(tl.int64)
+    block = tl.program_id(0).to(tl.int64)
     s = block * (NEURONS * PER) + tl.arange(0, NEURONS * PER)
-    low, high = _eight_rows(table, synapses, s, tile, n_neurons * PER, n_slots, n_cells, SLOTS)
+    low, high = _eight_rows(table, synapses, s, n_neurons * PER, n_slots, SLOTS)
     neuron = block * NEURONS + tl.arange(0, NEURONS)
     rank = (PER - 1 - tl.arange(0, PER))[None, :]
     for r in tl.static_range(8):
         counts = ((low if r < 4 else high) >> (8 * (r % 4))) & 255
         # Count first, then the lower segment: one maximum finds both.
         key = tl.max(tl.reshape(counts, [NEURONS, PER]) * PER + rank, 1)
-        row = tile * 8 + r
-        inside = neuron < tl.where(row < n_rows, n_neurons, 0)
-        tl.store(largest + row * n_neurons + neuron, key // PER, inside)
-        tl.store(best + row * n_neurons + neuron, PER - 1 - key % PER, inside)
+        inside = neuron < tl.where(r < n_rows, n_neurons, 0)
+        tl.store(largest + r * n_neurons + neuron, key // PER, inside)
+        tl.store(best + r * n_neurons + neuron, PER - 1 - key % PER, inside)
 
 
 @triton.jit
@@ -264,56 +246,51 @@ def _table(bits: PackedBits, rows: int) -> Tensor:
     return table
 
 
+def _cells(bits: PackedBits) -> Tensor:
+    """What up to eight rows are looked up in: one row's packed words, or a byte a cell."""
+    return bits.words.contiguous() if len(bits.words) == 1 else _table(bits, ROWS)
+
+
 def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
     """Look every synapse up: in packed words for one row or long lists, else 8 rows a byte or 64 a word."""
-    out, n_rows = _new_output(bits, index), bits.words.shape[0]
+    out, n_rows, long = _new_output(bits, index), len(bits.words), index.n_slots > _LONGEST_LIST
     if not out.numel():
         return out
-    if shared_words.fits(bits, index, 0):
-        shared_words.overlap(bits, index, out)
-        return out
-    if n_rows == 1 or index.n_slots > _LONGEST_LIST:
-        slots = min(triton.next_power_of_2(max(1, index.n_slots)), 256)
-        block = max(1, _TILE // slots)
-        _gather_bits[(triton.cdiv(index.n_segments, block), n_rows)](
-            bits.words.contiguous(), index.synapses, out, index.n_segments, index.n_slots,
-            bits.words.shape[1], BLOCK=block, SLOTS=slots, num_warps=_WARPS,
-        )  # fmt: skip
-        return out
-    if n_rows > ROWS:
+    if n_rows > ROWS and not long:
         table = _table(bits, WORD_ROWS)
         _gather_digits[(triton.cdiv(index.n_segments, _SEGMENTS) * len(table),)](
             table, index.by_slot, out, n_rows, index.n_segments, index.n_slots, bits.n, len(table),
             BLOCK=_SEGMENTS, DIGITS=index.n_slots.bit_length(), num_warps=_WARPS,
         )  # fmt: skip
         return out
-    slots, table = triton.next_power_of_2(max(1, index.n_slots)), _table(bits, ROWS)
+    cells = bits.words.contiguous() if long else _cells(bits)
+    slots = min(triton.next_power_of_2(max(1, index.n_slots)), 256)
     block = max(1, _TILE // slots)
-    _gather_bytes[(triton.cdiv(index.n_segments, block) * len(table),)](
-        table, index.synapses, out, n_rows, index.n_segments, index.n_slots, bits.n, len(table),
-        BLOCK=block, SLOTS=slots, num_warps=_WARPS,
-    )  # fmt: skip
+    programs = triton.cdiv(index.n_segments, block)
+    if shared_cells.fits(cells, index):
+        shared_cells.launch(cells, index, out)
+    elif n_rows == 1 or long:
+        _gather_bits[(programs, n_rows)](
+            cells, index.synapses, out, index.n_segments, index.n_slots, cells.shape[1],
+            BLOCK=block, SLOTS=slots, num_warps=_WARPS,
+        )  # fmt: skip
+    else:
+        _gather_bytes[(programs,)](
+            cells, index.synapses, out, n_rows, index.n_segments, index.n_slots,
+            BLOCK=block, SLOTS=slots, num_warps=_WARPS,
+        )  # fmt: skip
     return out
 
 
 def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> tuple[Tensor, Tensor] | None:
     """Largest overlap of each neuron and the segment that has it, not storing overlaps; None if too large."""
     slots = triton.next_power_of_2(max(1, index.n_slots))
-    power, n_rows = n_per_neuron & (n_per_neuron - 1) == 0, bits.words.shape[0]
+    power, n_rows = n_per_neuron & (n_per_neuron - 1) == 0, len(bits.words)
     if index.n_slots > _LONGEST_LIST or not power or n_per_neuron * slots > _TILE:
         return None
     n_neurons = index.n_segments // n_per_neuron
     largest = torch.empty((n_rows, n_neurons), dtype=torch.int32, device=bits.words.device)
-    best, neurons = torch.empty_like(largest), max(1, _TILE // (slots * n_per_neuron))
-    if shared_words.fits(bits, index, n_per_neuron):
-        shared_words.respond(bits, index, n_per_neuron, largest, best)
-        return largest, best
-    if n_rows == 1:
-        _respond_bits[(triton.cdiv(n_neurons, neurons),)](
-            bits.words.contiguous(), index.synapses, largest, best, n_neurons, index.n_slots,
-            NEURONS=neurons, PER=n_per_neuron, SLOTS=slots, num_warps=_WARPS,
-        )  # fmt: skip
-        return largest, best
+    best = torch.empty_like(largest)
     if n_rows > ROWS:
         table, neurons = _table(bits, WORD_ROWS), max(1, _SEGMENTS // n_per_neuron)
         _respond_digits[(triton.cdiv(n_neurons, neurons) * len(table),)](
@@ -321,11 +298,17 @@ def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> 
             NEURONS=neurons, PER=n_per_neuron, DIGITS=index.n_slots.bit_length(), num_warps=_WARPS,
         )  # fmt: skip
         return largest, best
-    table = _table(bits, ROWS)
-    _respond_bytes[(triton.cdiv(n_neurons, neurons) * len(table),)](
-        table, index.synapses, largest, best, n_rows, n_neurons, index.n_slots, bits.n, len(table),
-        NEURONS=neurons, PER=n_per_neuron, SLOTS=slots, num_warps=_WARPS,
-    )  # fmt: skip
+    cells, neurons = _cells(bits), max(1, _TILE // (slots * n_per_neuron))
+    sizes = {"NEURONS": neurons, "PER": n_per_neuron, "SLOTS": slots, "num_warps": _WARPS}
+    programs = (triton.cdiv(n_neurons, neurons),)
+    if shared_cells.fits(cells, index, n_per_neuron):
+        shared_cells.launch(cells, index, largest, best, n_per_neuron)
+    elif n_rows == 1:
+        _respond_bits[programs](cells, index.synapses, largest, best, n_neurons, index.n_slots, **sizes)
+    else:
+        _respond_bytes[programs](
+            cells, index.synapses, largest, best, n_rows, n_neurons, index.n_slots, **sizes
+        )
     return largest, best
 
 

@@ -157,16 +157,28 @@ def test_unavailable():
 
 
 @pytest.mark.parametrize(
-    ("slots", "per"), [(4, 0), (8, 0), (32, 0), (128, 0), (8, 64), (32, 16), (32, 32), (128, 4)]
+    ("rows", "slots", "per"),
+    [
+        (1, 4, 0),
+        (1, 32, 0),
+        (1, 128, 0),
+        (1, 8, 64),
+        (1, 32, 32),
+        (8, 16, 0),
+        (8, 128, 0),
+        (8, 32, 32),
+        (8, 128, 4),
+    ],
 )
-def test_shared_memory_kernel_run_on_a_cpu(slots, per, tmp_path, repository):
+def test_shared_memory_kernel_run_on_a_cpu(rows, slots, per, tmp_path, repository):
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no C++ compiler")
-    here, program = repository / "tests/kernels/segment_overlap", tmp_path / "shared_words"
+    here, program = repository / "tests/kernels/segment_overlap", tmp_path / "shared_cells"
     include = f"-I{repository / 'kernels/neuroai_kernels/segment_overlap'}"
-    options = ["-std=c++20", "-pthread", f"-DSLOTS={slots}", f"-DPER={per}", "-DTHREADS=64", include]
-    source = str(here / "shared_words_on_a_cpu.cpp")
+    sizes = {"ROWS": rows, "SLOTS": slots, "PER": per, "THREADS": 64}
+    options = ["-std=c++20", "-pthread", include, *(f"-D{name}={value}" for name, value in sizes.items())]
+    source = str(here / "shared_cells_on_a_cpu.cpp")
     subprocess.run([compiler, *options, source, "-o", str(program)], check=True)
     done = subprocess.run([program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout

@@ -1,9 +1,10 @@
-// Runs the CUDA kernel shared_words.cu without a GPU: a thread a lane, shuffles as exchanges at a barrier, blocks
+// Runs the CUDA kernel shared_cells.cu without a GPU: a thread a lane, shuffles as exchanges at a barrier, blocks
 // one after another. Compares with a plain count.
 
 #include <algorithm>
 #include <barrier>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <thread>
@@ -30,7 +31,10 @@ static Place blockIdx, gridDim;
 static std::barrier<> block_barrier(THREADS);
 static std::unique_ptr<std::barrier<>> warp_barrier[THREADS / kLanes];
 static long long exchange[THREADS / kLanes][kLanes];
-unsigned int held[1 << 12];
+struct uint4 {
+    unsigned x, y, z, w;
+};
+alignas(16) uint4 held[1 << 12];
 
 static int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
 
@@ -54,33 +58,41 @@ static void __stcs(T* place, T value) {
     *place = value;
 }
 
-#include "shared_words.cu"
+#include "shared_cells.cu"
 
-static bool right(int n_cells, int n_segments, std::mt19937& random) {
-    const int n_words = (n_cells + 31) / 32, per = PER ? PER : 1, n_blocks = 2;
-    std::vector<unsigned> words(n_words);
-    for (int i = 0; i < n_cells; ++i) words[i / 32] |= (random() % 3 == 0 ? 1u : 0u) << (i % 32);
-    std::vector<int> synapses((size_t)n_segments * SLOTS), exact(n_segments);
-    for (size_t k = 0; k < synapses.size(); ++k) {
-        const int cell = int(random() % (n_cells + 1)) - 1;
-        synapses[k] = cell;
-        if (cell >= 0) exact[k / SLOTS] += words[cell / 32] >> (cell % 32) & 1u;
+static bool right(int n_cells, int n_segments, int n_rows, std::mt19937& random) {
+    const int per = PER ? PER : 1, n_blocks = 2, n_units = n_segments / per;
+    std::vector<unsigned> words((n_cells + 31) / 32);
+    std::vector<unsigned char> rows(n_cells);
+    for (int i = 0; i < n_cells; ++i) {
+        for (int r = 0; r < n_rows; ++r) rows[i] |= (random() % 3 == 0) << r;
+        words[i / 32] |= (rows[i] & 1u) << (i % 32);
     }
-    std::vector<int> out(n_segments / per, -7), best(n_segments / per, -7);
+    std::vector<int> synapses((size_t)n_segments * SLOTS), exact((size_t)n_rows * n_segments);
+    for (size_t k = 0; k < synapses.size(); ++k) {
+        const int cell = synapses[k] = int(random() % (n_cells + 1)) - 1;
+        if (cell >= 0)
+            for (int r = 0; r < n_rows; ++r) exact[r * n_segments + k / SLOTS] += rows[cell] >> r & 1;
+    }
+    const unsigned char* given = ROWS == 1 ? (const unsigned char*)words.data() : rows.data();
+    const int n_bytes = ROWS == 1 ? 4 * words.size() : rows.size();
+    std::vector<int> out(n_rows * n_units, -7), best(n_rows * n_units, -7);
     gridDim = {n_blocks, 1, 1};
     for (int x = 0; x < n_blocks; ++x) {
         blockIdx = {x, 0, 0};
+        std::memset(held, 0xff, sizeof held);
         std::vector<std::thread> threads;
         for (int t = 0; t < THREADS; ++t)
             threads.emplace_back([&, t] {
                 threadIdx = {t, 0, 0};
-                shared_words(words.data(), (const int4*)synapses.data(), out.data(), best.data(), n_words, n_segments);
+                shared_cells(given, (const int4*)synapses.data(), out.data(), best.data(), n_bytes, n_rows,
+                             n_segments);
             });
         for (std::thread& thread : threads) thread.join();
     }
     if (PER == 0) return out == exact;
-    for (size_t i = 0; i < out.size(); ++i) {
-        const auto first = exact.begin() + i * per;
+    for (int i = 0; i < n_rows * n_units; ++i) {
+        const auto first = exact.begin() + (size_t)i * per;
         const auto most = std::max_element(first, first + per);  // the first of equals
         if (out[i] != *most || best[i] != int(most - first)) return false;
     }
@@ -92,8 +104,8 @@ int main() {
     std::mt19937 random(1);
     bool sound = true;
     for (const int n_cells : {3, 700, 5000})
-        for (const int count : {1, 37}) {
-            const bool one = right(n_cells, count * (PER ? PER : 1), random);
+        for (const int count : {1, 38}) {
+            const bool one = right(n_cells, count * (PER ? PER : 1), ROWS == 1 ? 1 : count % 8, random);
             std::printf("%d cells, %d: %s\n", n_cells, count, one ? "right" : "wrong");
             sound = sound && one;
         }
