@@ -43,7 +43,7 @@ def _compiled(cells: Tensor, index: SegmentIndex, per: int) -> Any | None:
 
 
 def fits(cells: Tensor, index: SegmentIndex, per: int = 0) -> bool:
-    """Whether :func:`launch` takes such cells, segments and (``per`` of them each) neurons; else Triton does."""
+    """Whether :func:`launch` takes such cells, segments and neurons of ``per`` segments; else Triton does."""
     smallest = 16 if cells.dtype == torch.uint8 else 4
     return (
         cells.is_cuda
