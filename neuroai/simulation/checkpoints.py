@@ -40,7 +40,7 @@ def digest(layout: Layout, segments: Sequence[SegmentProjection] = ()) -> str:
 
 
 def save(simulation: "Simulation", folder: Path, spikes: Sequence[Spikes], recorded_from: int) -> Path:
-    """Write the state of a simulation; complete or absent, the two newest are kept."""
+    """Write the state of a simulation, from rank 0 alone; complete or absent, the two newest are kept."""
     joined = [np.concatenate([np.empty(0, np.int32), *(s[i] for s in spikes)]) for i in (0, 1)]
     record = {name: torch.from_numpy(part) for name, part in zip(("steps", "neurons"), joined, strict=True)}
     description = {
@@ -50,6 +50,8 @@ def save(simulation: "Simulation", folder: Path, spikes: Sequence[Spikes], recor
     }
     tensors = {"state": simulation.engine.state(), "spikes": record}
     tensors["plateaus"] = simulation.plateaus.state()
+    if not simulation.writes:
+        return folder
     return save_checkpoint(folder, Checkpoint(simulation.engine.position, tensors, description))
 
 

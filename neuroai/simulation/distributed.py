@@ -6,7 +6,7 @@ arrivals in the same order wherever it lives.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroai.errors import ConfigError
-from neuroai.simulation.distributed_ranks import Ranks
+from neuroai.simulation.distributed_ranks import Ranks, join_ranks
 from neuroai.simulation.engine import Spikes
 from neuroai.simulation.layout import Layout, SpikeSchedule
 from neuroai_kernels.connectivity import draw_rows
 from neuroai_kernels.connectivity.cpu import sort_rows
 from neuroai_kernels.spike_delivery import SynapseRows, fixed_point, safe_quantum
 
-__all__ = ["LONGEST_INTERVAL", "DistributedEngine", "shares", "shortest_delay"]
+__all__ = ["LONGEST_INTERVAL", "DistributedEngine", "distributed_engine", "shares", "shortest_delay"]
+
+if TYPE_CHECKING:
+    from neuroai.simulation.distributed_gpu import DistributedGpuEngine
 
 #: Steps between two exchanges at most.
 LONGEST_INTERVAL = 64
@@ -197,6 +200,20 @@ class DistributedEngine:
         inputs = torch.from_numpy(np.tile(self._owned, self.layout.n_channels))
         self.ring.copy_(torch.where(inputs, state["ring"], torch.zeros_like(state["ring"])))
         self.position = position
+
+
+def distributed_engine(
+    layout: Layout, device: str, *, deterministic: bool = False
+) -> "DistributedEngine | DistributedGpuEngine":
+    """The engine of this rank; joins the ranks that ``torchrun`` started if that was not done before."""
+    kind = str(device).partition(":")[0]
+    if not dist.is_initialized():
+        join_ranks(kind)
+    if kind == "cpu":
+        return DistributedEngine(layout, deterministic=deterministic)
+    from neuroai.simulation.distributed_gpu import DistributedGpuEngine
+
+    return DistributedGpuEngine(layout, torch.device(kind, torch.cuda.current_device()))
 
 
 def _projections(layout: Layout) -> Iterator[SynapseRows]:

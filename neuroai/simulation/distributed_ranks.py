@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from neuroai.errors import ConfigError, SimulationError
+from neuroai.errors import CheckpointError, ConfigError, SimulationError
 
 __all__ = ["Ranks", "join_ranks"]
 
@@ -129,6 +129,21 @@ class Ranks:
     def smallest(self, value: float) -> float:
         """Of the values of all ranks."""
         return self._agree(value, dist.ReduceOp.MIN)
+
+    def require_same(self, position: int) -> None:
+        """Refuse ranks that start from different steps.
+
+        Raises
+        ------
+        CheckpointError
+            On all ranks.
+        """
+        least, most = self.smallest(position), self.largest(position)
+        if least != most:
+            raise CheckpointError(
+                f"ranks found checkpoints of different steps, {least:.0f} to {most:.0f}: expected one folder "
+                "that all ranks can read"
+            )
 
     def total(self, value: int) -> int:
         """Sum over all ranks."""

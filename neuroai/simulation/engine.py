@@ -152,14 +152,20 @@ class CpuEngine:
         return own | self.learning.state()
 
 
-def make_engine(layout: Layout, device: str, *, deterministic: bool = False) -> Engine:
-    """The engine of a device.
+def make_engine(
+    layout: Layout, device: str, *, deterministic: bool = False, distributed: bool = False
+) -> Engine:
+    """The engine of a device, or of the ranks that ``torchrun`` started.
 
     Raises
     ------
     ConfigError
-        If the device is not there.
+        If the device is not there, or learns not.
     """
+    if distributed:
+        from neuroai.simulation.distributed import distributed_engine
+
+        return distributed_engine(layout, device, deterministic=deterministic)
     kind = str(device).partition(":")[0]
     if kind == "cpu":
         return CpuEngine(layout, deterministic=deterministic)

@@ -21,6 +21,7 @@ from neuroai.simulation.segments import Plateaus
 from neuroai_kernels.neuron_update import VARIABLES, Kind
 
 if TYPE_CHECKING:
+    from neuroai.simulation.distributed_ranks import Ranks
     from neuroai_datasets import Recording
 
 __all__ = ["Progress", "SilentPopulationWarning", "Simulation"]
@@ -50,6 +51,9 @@ class Simulation:
         Folder to save the state in while running; a simulation that finds one there continues from it.
     checkpoint_every : float
         Simulated seconds between two checkpoints; 10 when left out.
+    distributed : bool
+        Share the network among the processes that ``torchrun`` started, each on a CPU or a card of its own.
+        All call the same methods and get all spikes; the first writes the checkpoints.
 
     Attributes
     ----------
@@ -68,6 +72,7 @@ class Simulation:
         memory: int | str | None = None,
         checkpoints: str | Path | None = None,
         checkpoint_every: float | None = None,
+        distributed: bool = False,
     ) -> None:
         self.network = network
         # A GPU draws synapses anew where they do not fit: only a budget that was asked for counts there.
@@ -75,7 +80,8 @@ class Simulation:
         self.estimate = check_memory(network, memory) if on_host else estimate_memory(network)
         started = time.perf_counter()
         self.layout: Layout = network.layout()
-        self.engine = make_engine(self.layout, device, deterministic=deterministic)
+        self.engine = make_engine(self.layout, device, deterministic=deterministic, distributed=distributed)
+        self._ranks: Ranks | None = getattr(self.engine, "ranks", None)
         self.build_seconds = time.perf_counter() - started
         self.wall_seconds = 0.0
         self.device, self.deterministic = device, deterministic
@@ -88,6 +94,11 @@ class Simulation:
         self._every = max(1, round(every / network.dt))
         if self._folder is not None:
             self._resume()
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes files: the only one, or the first of several."""
+        return self._ranks is None or self._ranks.rank == 0
 
     @property
     def time(self) -> float:
@@ -251,6 +262,8 @@ class Simulation:
 
         assert self._folder is not None
         found = load(self, self._folder)
+        if self._ranks is not None:
+            self._ranks.require_same(self.engine.position)
         if found is not None:
             self._spikes, self._recorded_from = [found[0]], found[1]
             if self.plateaus.window:
