@@ -28,7 +28,7 @@ VARIANTS: list[tuple[str, dict[str, Any], int]] = [
     ("float32 spikes", {}, 24),
     ("float32 spikes, potentials kept in float32", {"keep": torch.float32}, 24),
     ("bfloat16 spikes", {"spike_dtype": torch.bfloat16}, 16),
-    ("bfloat16 spikes, segment 16", {"spike_dtype": torch.bfloat16, "segment": 16}, 16),
+    ("bfloat16 spikes, segment 32", {"spike_dtype": torch.bfloat16, "segment": 32}, 16),
     ("bfloat16 spikes, segment 64", {"spike_dtype": torch.bfloat16, "segment": 64}, 16),
     ("bfloat16 spikes, potentials kept in float16",
      {"spike_dtype": torch.bfloat16, "keep": torch.float16}, 16),

@@ -1,7 +1,7 @@
 """Compiles, for a Hopper GPU that need not be there, every Triton kernel that some calls would launch.
 
-The interpreter runs a kernel as Python and skips what it does not reach: an absent array that only the compiler
-looks at goes unseen. Here the calls run on CPU tensors, and each launch is compiled instead.
+The interpreter runs a kernel as Python and skips what it does not reach: an absent array that only the
+compiler looks at goes unseen. Here the calls run on CPU tensors, and each launch is compiled instead.
 Started by `test_kernels_compile.py` in a process of its own: Triton decides on the interpreter at import.
 """
 

@@ -65,9 +65,10 @@ def _checked_weights(weights: Tensor | float, synapses: SynapseIndex) -> Tensor 
 
 def _quantum(weights: Tensor | None, device: torch.device) -> Tensor:
     """A power of two, 2^-40 of the largest weight; on the device, so that nothing waits."""
-    if weights is None:
+    if weights is None or not weights.numel():
         return torch.full((), 2.0**-_BITS_BELOW_LARGEST, dtype=torch.float64, device=device)
-    largest = weights.detach().abs().amax().double().clamp(min=_SMALLEST)
+    low, high = torch.aminmax(weights.detach())  # reads once, and writes no array of absolute values
+    largest = torch.maximum(-low, high).double().clamp(min=_SMALLEST)
     return torch.exp2(torch.ceil(torch.log2(largest)) - _BITS_BELOW_LARGEST)
 
 

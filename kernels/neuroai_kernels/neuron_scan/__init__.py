@@ -105,7 +105,7 @@ def neuron_scan(
     adaptation: Adaptation | None = None,
     spike_dtype: torch.dtype | None = None,
     keep: torch.dtype | None = None,
-    segment: int = 32,
+    segment: int = 16,
     implementation: Implementation | None = None,
 ) -> NeuronScan:
     r"""Leaky integrate-and-fire neurons, with or without an adaptive threshold, over T steps.

@@ -151,6 +151,9 @@ def _backward_kernel(
     if ADAPTS:
         to_b = tl.load(of_b + i, inside, 0.0)
     zero = tl.program_id(0) * 0
+    overs = scratch
+    if ADAPTS:
+        overs = scratch + SEGMENT * n
     for back in range(n_segments):
         s = zero + n_segments - 1 - back
         low = s * SEGMENT
@@ -172,17 +175,23 @@ def _backward_kernel(
                     u, over, v, b = _step(current, v, b, a, gain, theta, v_reset, strength, rho, HARD, ADAPTS)
                     tl.store(scratch + (step + j) * n + i, u, inside)
                     if ADAPTS:
-                        tl.store(scratch + (SEGMENT + step + j) * n + i, over, inside)
+                        tl.store(overs + (step + j) * n + i, over, inside)
                 x0, x1, x2, x3 = y0, y1, y2, y3
             tl.debug_barrier()
         g0, g1, g2, g3 = _four(gradient, low + SEGMENT - 4, low, high, n, i, dtype)
         source = stored if STORES else scratch
         origin = zero if STORES else low
         u0, u1, u2, u3 = _four(source, low + SEGMENT - 4 - origin, low - origin, high - origin, n, i, dtype)
+        o0, o1, o2, o3 = u0, u1, u2, u3
+        p0, p1, p2, p3 = u0, u1, u2, u3
+        if ADAPTS:
+            o0, o1, o2, o3 = _four(overs, SEGMENT - 4 + zero, 0, high - low, n, i, dtype)
         for step in range(0, SEGMENT, 4):
             t = low + SEGMENT - 4 - step
             h0, h1, h2, h3 = _four(gradient, t - 4, low, high, n, i, dtype)
             w0, w1, w2, w3 = _four(source, t - 4 - origin, low - origin, high - origin, n, i, dtype)
+            if ADAPTS:
+                p0, p1, p2, p3 = _four(overs, t - 4 - low, 0, high - low, n, i, dtype)
             for j in tl.static_range(4):
                 q = 3 - j
                 arriving = g3 if j == 0 else (g2 if j == 1 else (g1 if j == 2 else g0))
@@ -191,7 +200,7 @@ def _backward_kernel(
                 here = i < tl.where(live, n, 0)
                 over = u - theta
                 if ADAPTS:
-                    over = tl.load(scratch + (SEGMENT + t + q - low) * n + i, here, 0.0)
+                    over = o3 if j == 0 else (o2 if j == 1 else (o1 if j == 2 else o0))
                 fires = over >= 0
                 if STORES:
                     fires = ((word >> ((t + q) % 32)) & 1) != 0
@@ -209,6 +218,7 @@ def _backward_kernel(
                 tl.store(of_x + row, (gain * of_u).to(of_x.dtype.element_ty), here)
             g0, g1, g2, g3 = h0, h1, h2, h3
             u0, u1, u2, u3 = w0, w1, w2, w3
+            o0, o1, o2, o3 = p0, p1, p2, p3
         tl.debug_barrier()
     tl.store(of_v + i, to_v, inside)
     if ADAPTS:
