@@ -122,6 +122,12 @@ def test_packing_round_trip():
         )
 
 
+def test_packing_of_views_and_of_nothing():
+    x = torch.rand(6, 75, generator=torch.Generator().manual_seed(0)) < 0.5
+    for part in (x[1:], x[:, 3:67], x[2:3, 5:37], x.T, x[:0], x[:, :0]):
+        assert torch.equal(pack_bits(part).unpack(), part)
+
+
 def test_connected_synapses():
     synapses = torch.tensor([[0, 1, 2, -1]], dtype=torch.int32)
     permanences = torch.tensor([[0.5, 0.49, 0.51, 0.9]], dtype=torch.float16)
