@@ -42,6 +42,15 @@ def test_winners_against_a_sort(rows, n, k, kind, implementation):
     assert torch.equal(won, by_sorting(scores, k))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(("rows", "n", "k"), [*SHAPES, (3, 65_536, 1311), (1, 16_385, 16_385)])
+@pytest.mark.parametrize("step", [0.0, 0.25])
+def test_winners_on_a_gpu(rows, n, k, step):
+    scores = np.random.default_rng(n).standard_normal((rows, n)).astype(np.float32)
+    scores = np.round(scores / step) * np.float32(step) if step else scores
+    assert torch.equal(winners(torch.from_numpy(scores).cuda(), k).cpu(), by_sorting(scores, k))
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_other_dtypes(dtype):
     scores = torch.randn(5, 100, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)

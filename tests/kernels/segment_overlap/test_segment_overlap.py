@@ -188,3 +188,33 @@ def test_shared_memory_kernel_run_on_a_cpu(rows, slots, per, tmp_path, repositor
     subprocess.run([compiler, *options, source, "-o", str(program)], check=True)
     done = subprocess.run([program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("rows", [1, 3, 8, 9, 130])
+@pytest.mark.parametrize(
+    ("cells", "segments", "slots"),
+    [
+        (333, 64, 4),
+        (333, 1280, 8),
+        (70_000, 992, 16),
+        (65_536, 320, 128),
+        (250_000, 640, 32),
+        (2_000_000, 64, 32),
+    ],
+)
+def test_gather_on_a_gpu(rows, cells, segments, slots):
+    """Cells in shared memory as far as they fit there, and in Triton."""
+    x, synapses, overlap = problem(rows, 300, segments, slots)
+    spread = torch.from_numpy(np.random.default_rng(1).permutation(cells)[:300])
+    wide = torch.zeros((rows, cells), dtype=torch.bool)
+    wide[:, spread] = x.bool()
+    lists = torch.where(synapses < 0, -1, spread[synapses.clamp(min=0).long()]).to(torch.int32)
+    index = SegmentIndex(lists.cuda(), cells)
+    assert torch.equal(segment_overlap(wide.cuda(), index, form="gather").long().cpu(), overlap)
+    for per in (1, 4, 32):
+        if segments % per == 0:
+            found = segment_responses(wide.cuda(), index, 1, per, form="gather")
+            grouped = overlap.view(rows, -1, per)
+            assert torch.equal(found.largest.long().cpu(), grouped.amax(-1))
+            assert torch.equal(found.best.long().cpu(), torch.from_numpy(grouped.numpy().argmax(-1)))
