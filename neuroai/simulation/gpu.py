@@ -24,8 +24,8 @@ __all__ = ["GpuEngine", "Mode", "fits_blocks"]
 Mode = Literal["eager", "graph", "persistent"]
 _MOST_LANES = 4096
 _FEWEST_LANES, _FEWEST_NEURONS = 128, 32
-# Owners and synapses of a tile of delivery, and its programs for each multiprocessor.
-_OWNERS, _WIDTH, _PROGRAMS = 32, 32, 2
+# Owners and synapses of a tile of delivery, its warps, and its programs for each multiprocessor.
+_OWNERS, _WIDTH, _WARPS, _PROGRAMS = 8, 64, 4, 8
 _WARP = 32
 
 
@@ -119,7 +119,7 @@ class GpuEngine(ListNetwork):
             spikes, count, self.owners, rows.starts, rows.words, rows.weights, rows.tables, rows.classes,
             self.ring, self._step, len(self.owners), len(layout.names), layout.n_neurons, layout.n_inputs,
             layout.slots - 1, BLOCK=self.lanes, CHANNELS=layout.n_channels, STORED=rows.stored,
-            OWNERS=_OWNERS, WIDTH=_WIDTH,
+            OWNERS=_OWNERS, WIDTH=_WIDTH, num_warps=_WARPS,
         )  # fmt: skip
 
 

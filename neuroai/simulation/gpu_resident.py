@@ -4,6 +4,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from neuroai.simulation.gpu_rows import LEVELS
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["ResidentSteps"]
 
 # As in resident.cu.
-_IDS, _LISTS, _COUNTERS = 7, 4, 7
-_MOST_THREADS, _DELIVERING = 1024, 512
+_IDS, _LISTS, _CHUNKS, _COUNTERS = 7, 4, 2048, 9
+_MOST_THREADS, _FEWEST_WORKING = 1024, 512
 # Looks at the mailbox, about half a microsecond each, before a block gives up on the others.
 _PATIENCE = 1 << 22
 
@@ -33,6 +34,11 @@ def _up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
+def _bits(number: float) -> int:
+    """A float32 as the whole number of its bits: kernels take floats in float64 alone."""
+    return int(np.float32(number).view(np.int32))
+
+
 class ResidentSteps:
     """Launches of the kernel for one engine."""
 
@@ -43,13 +49,13 @@ class ResidentSteps:
         self._bases = engine.owners[:, 0] // 4 * 4
         self._pitch = _up(int((stop - first // 4 * 4).max()), 4)
         n_blocks = len(blocks)
-        waiting = _up(n_blocks, 32)
-        self._threads = max(_up(self._pitch, 32), waiting + max(_DELIVERING, _up(self._pitch // 4, 32)))
+        self._listening = _up(n_blocks, 32)
+        self._threads = self._listening + max(_up(self._pitch, 32), _FEWEST_WORKING)
         self._mail = torch.empty(2, n_blocks, n_blocks, 2, dtype=torch.int64, device=engine.device)
         self._lists = engine._whole(_LISTS, n_blocks, engine.lanes)
-        #: Cycles of each block; of a thread that waits, one that delivers and one that draws and delivers: to
-        #: the end of the update, of what it does first, of what it does next, and until all are done.
-        self.profile = torch.zeros(n_blocks, 3, 4, dtype=torch.int64, device=engine.device)
+        #: Cycles of each block; of a thread that listens, the first that delivers and one that draws and
+        #: delivers: to the end of the update, of exchange or drawing, of delivery, and until all are done.
+        self.profile = engine._whole(n_blocks, 3, 4)
 
     @property
     def nbytes(self) -> int:
@@ -63,13 +69,15 @@ class ResidentSteps:
         channels = engine.layout.n_channels
         ring = engine.layout.slots * channels * self._pitch
         table = 0 if engine.rows.stored else engine.rows.tables.shape[0] * channels * LEVELS
-        lists = 2 * self._pitch + engine._n_thresholds + 2 * (_IDS + 2) * n_blocks + _COUNTERS
-        return 4 * (ring + table + lists)
+        chunks = _CHUNKS * (4 + engine.rows.starts.element_size())
+        lists = 3 * self._pitch + engine._n_thresholds + 2 * (_IDS + 2) * n_blocks + _COUNTERS
+        return 4 * (ring + table + lists) + chunks
 
     def _kernel(self, external: bool) -> Any:
         engine = self._engine
         flags = {
             "THREADS": self._threads,
+            "LISTENING": self._listening,
             "CHANNELS": engine.layout.n_channels,
             "POISSON": int(engine._static["POISSON"]),
             "CURRENT": int(engine._current is not None),
@@ -116,7 +124,7 @@ class ResidentSteps:
                 engine.owners, self._bases, engine._coefficients, engine._thresholds, engine.variables,
                 engine.free_at, engine.variables if engine._current is None else engine._current,
                 engine._seed, rows.starts, rows.words, rows.weights, rows.tables, rows.classes, engine.ring,
-                float(rows.quantum), self._mail, self._lists, engine.tally, engine._record, engine._recorded,
+                _bits(rows.quantum), self._mail, self._lists, engine.tally, engine._record, engine._recorded,
                 engine._record.shape[1], *outside, engine.position, n, _PATIENCE, engine.failed,
                 len(engine.owners), len(layout.names), 0 if rows.stored else rows.tables.shape[0],
                 layout.n_neurons, layout.n_inputs, layout.slots - 1, engine._n_thresholds,

@@ -1,6 +1,11 @@
 """Triton kernels run in its interpreter where there is no GPU."""
 
+import ctypes
 import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,3 +24,71 @@ def gpu_device() -> str:
     if os.environ.get("TRITON_INTERPRET") != "1":
         pytest.skip("triton was imported before its interpreter could be asked for")
     return "cpu"
+
+
+HERE = Path(__file__).parent
+# What replaces inline assembly, by what it holds.
+ASSEMBLY = {
+    "bar.sync 1": "meet(1, WORKING);",
+    "bar.sync 2": "meet(2, LISTENING);",
+    "st.relaxed": "box[0] = one; box[1] = two;",
+    "ld.relaxed": "give_way(); one = box[0]; two = box[1];",
+    "fence": "",
+    "prefetch": ";",
+}
+
+
+def translated(source: str) -> str:
+    """The kernel as C++."""
+
+    def replace(match: re.Match[str]) -> str:
+        return next(ours for theirs, ours in ASSEMBLY.items() if theirs in match[0])
+
+    source = source.replace("extern __shared__ int shared[];", "int* shared = SHARED;")
+    return re.sub(r'asm volatile\(.*?"?\);', replace, source)
+
+
+class Emulated:
+    """A kernel of a source, called as torch's compiled ones are."""
+
+    def __init__(self, source: str, name: str, folder: Path) -> None:
+        parameters = re.search(rf"{name}\((.*?)\) \{{", source, re.DOTALL)[1].split(",")
+        types = [re.sub(r"\w+$", "", parameter.strip()).strip() for parameter in parameters]
+        values = ", ".join(f"*({kind}*)kernel_arguments[{i}]" for i, kind in enumerate(types))
+        text = (HERE / "emulated_card.cpp").read_text()
+        text = text.replace("KERNEL\n", translated(source) + "\n").replace("RUN;", f"{name}({values});")
+        cpp, library = folder / "kernel.cpp", folder / "kernel.so"
+        cpp.write_text(text)
+        flags = ["-O1", "-w", "-ffp-contract=off", "-shared", "-fPIC", "-std=c++17"]
+        subprocess.run(["g++", *flags, str(cpp), "-o", str(library)], check=True)
+        self._run = ctypes.CDLL(str(library)).run
+
+    def set_shared_memory_config(self, n_bytes: int) -> None:
+        assert n_bytes < 1 << 20
+
+    def __call__(self, grid, block, shared_mem, args) -> None:
+        values = [
+            ctypes.c_void_p(a.data_ptr()) if isinstance(a, torch.Tensor) else ctypes.c_int(a) for a in args
+        ]
+        pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
+        self._run(grid[0], block[0], shared_mem, pointers)
+
+
+@pytest.fixture
+def emulated_card(monkeypatch, tmp_path):
+    """Lets the kernel that stays on the multiprocessors run on the CPU."""
+    if shutil.which("g++") is None:
+        pytest.skip("no C++ compiler to emulate a card with")
+    from neuroai.simulation import gpu_resident
+
+    kernels = {}
+
+    def compiled(head, device):
+        if head not in kernels:
+            folder = tmp_path / str(len(kernels))
+            folder.mkdir()
+            source = (gpu_resident.files("neuroai.simulation") / "resident.cu").read_text()
+            kernels[head] = Emulated(head + source, "resident_steps", folder)
+        return kernels[head]
+
+    monkeypatch.setattr(gpu_resident, "_compiled", compiled)

@@ -119,13 +119,6 @@ def test_pieces_and_restored_states_change_nothing(gpu_device):
         assert np.array_equal(a, np.concatenate([b, c]))
 
 
-def test_many_spikes_in_one_block(gpu_device):
-    """More than a published word holds."""
-    net = network(drive=None, current=2000.0, initial={"v": -50.5})
-    engine = compare(net, gpu_device)
-    assert int(engine.tally.max()) > 15
-
-
 @pytest.mark.slow
 def test_conductances(gpu_device):
     """Exponentials differ in the last bit between devices: spikes agree over a short stretch."""
@@ -194,6 +187,28 @@ def networks():
         "two channels": network(more=[slow], **two),
         "many at once": network(drive=None, current=2000.0, initial={"v": -50.5}),
     }
+
+
+SLOW = "currents", "two channels", "many at once"
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in networks()]
+)
+@pytest.mark.usefixtures("emulated_card")
+def test_steps_on_the_multiprocessors_emulated(name, gpu_device):
+    from neuroai.simulation.gpu_resident import ResidentSteps
+
+    layout = networks()[name].layout()
+    expected, found = CpuEngine(layout, deterministic=True), gpu_engine(layout, gpu_device)
+    found.mode, found._resident = "persistent", ResidentSteps(found)
+    for first, last in ((-1, 23), (23, 60)):
+        schedule = layout.schedule(first, last)
+        pair = expected.advance(last, schedule), found.advance(last, schedule)
+        assert len(pair[0][0]) > 8
+        assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True))
+    after = found.state()
+    assert all(torch.equal(after[name], value) for name, value in expected.state().items())
 
 
 @pytest.mark.gpu
