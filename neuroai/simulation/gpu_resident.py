@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ResidentSteps"]
 
 # As in resident.cu.
-_IDS, _LISTS, _CHUNKS, _COUNTERS = 7, 4, 2048, 9
+_IDS, _LISTS, _PIECES, _COUNTERS = 7, 4, 1024, 12
 _MOST_THREADS, _FEWEST_WORKING = 1024, 512
 # Looks at the mailbox, about half a microsecond each, before a block gives up on the others.
 _PATIENCE = 1 << 22
@@ -69,9 +69,9 @@ class ResidentSteps:
         channels = engine.layout.n_channels
         ring = engine.layout.slots * channels * self._pitch
         table = 0 if engine.rows.stored else engine.rows.tables.shape[0] * channels * LEVELS
-        chunks = _CHUNKS * (4 + engine.rows.starts.element_size())
-        lists = 3 * self._pitch + engine._n_thresholds + 2 * (_IDS + 2) * n_blocks + _COUNTERS
-        return 4 * (ring + table + lists) + chunks
+        pieces = 2 * _PIECES * (4 + engine.rows.starts.element_size())
+        lists = 3 * self._pitch + engine._n_thresholds + 4 * (_IDS + 1) * n_blocks + _COUNTERS
+        return 4 * (ring + table + lists) + pieces
 
     def _kernel(self, external: bool) -> Any:
         engine = self._engine

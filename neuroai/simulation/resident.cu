@@ -7,8 +7,9 @@
 // later the potential, so that the spikes of a step are known as soon as the step before it is done. They are
 // announced, and their synapses called into the second cache, while those of the step before are delivered.
 //
-// The first warps of a block announce and listen, the others hold the neurons and deliver. A word carries its
-// step, so that reading it is the barrier: no fence, no shared counter. Each block reads a mailbox of its own.
+// The first warps of a block announce, listen, and cut the rows that they hear of into pieces; the others hold
+// the neurons and deliver the pieces. A word carries its step, so that reading it is the barrier: no fence, no
+// shared counter. Each block reads a mailbox of its own.
 //
 // THREADS: of a block. LISTENING: those of the first warps. CHANNELS: 1 or 2. POISSON, CURRENT, STORED,
 // EXTERNAL, RECORD: 0 or 1. START: type of the rows' starts. PROFILE: 1 to count cycles. Products and sums are
@@ -17,8 +18,9 @@
 #define IDS 7            // spikes that fit a pair of words; more are in a list
 #define IDS_FIRST 3
 #define LISTS 4          // lists of the steps that blocks may be reading or writing at a time
-#define CHUNKS 2048      // pieces of up to 32 synapses that are listed at a time
+#define PIECES 1024      // of up to 32 synapses, that are listed at a time
 #define AHEAD 4          // pieces that a warp fetches before it adds the first
+#define BATCH 256        // sources that workers cut at a time
 #define PREFIX 8         // see neuron_update/table.py
 #define LEVELS 512
 #define POISSON_TAG 0x40000000u
@@ -32,14 +34,26 @@ struct Synapses {
     const int* weights;
     const int* classes;
     const int* table;  // of this block's population, in shared memory
-    int* ring;         // so are all below
-    START* chunk_starts;
-    int* chunks;       // place in the table, times 64, and number of synapses
-    int* n_chunks;
+    int* ring;         // in shared memory
     int n_blocks, width, pitch, lane_bits, mask;
 };
 
-__device__ inline void working_threads_meet() { asm volatile("bar.sync 1, %0;" ::"n"(WORKING) : "memory"); }
+// What a block has in shared memory besides, each twice: for even and odd steps.
+struct Lists {
+    int* own;            // places in the block of the neurons that spike
+    int* heard;          // sources, of all blocks
+    START* piece_starts;
+    int* pieces;         // place in the table, times 64, and number of synapses
+    int* uncut;          // sources that found no room among the pieces
+    int* long_blocks;    // blocks with more spikes than fit their words, and their numbers
+    int* long_counts;
+    int *n_own, *n_heard, *n_pieces, *n_uncut, *n_long;
+    volatile int* gave_up;
+};
+
+__device__ inline void workers_meet() { asm volatile("bar.sync 1, %0;" ::"n"(WORKING) : "memory"); }
+
+__device__ inline void listeners_meet() { asm volatile("bar.sync 2, %0;" ::"n"(LISTENING) : "memory"); }
 
 __device__ inline void philox(uint4& c, unsigned k0, unsigned k1) {
 #pragma unroll
@@ -91,51 +105,62 @@ __device__ inline void add(const Synapses& s, int word, START k, int kind, int n
     atomicAdd(s.ring + ((now + delay) & s.mask) * s.width + place, weight);
 }
 
-// List a source's synapses onto this block in pieces, to be delivered by all warps.
-__device__ inline void cut_row(const Synapses& s, int source, int b, int now) {
+// List a source's synapses onto this block in pieces; whether they found room.
+__device__ inline bool cut_row(const Synapses& s, const Lists& lists, int source, int b, int odd) {
     const START* segment = s.starts + (long long)source * (s.n_blocks + 1) + b;
     const START start = segment[0];
     const int length = (int)(segment[1] - start);
     const int kind = s.classes[source] * CHANNELS * LEVELS, pieces = (length + 31) / 32;
-    const int at = atomicAdd(s.n_chunks, pieces), room = min(pieces, CHUNKS - at);
+    const int at = atomicAdd(lists.n_pieces + odd, pieces), room = min(pieces, PIECES - at);
     const bool fits = room == pieces;
 #pragma unroll 1
     for (int j = 0; j < room; ++j) {
-        s.chunk_starts[at + j] = start + 32 * j;
-        s.chunks[at + j] = fits ? kind << 6 | min(32, length - 32 * j) : 0;
+        lists.piece_starts[odd * PIECES + at + j] = start + 32 * j;
+        lists.pieces[odd * PIECES + at + j] = fits ? kind << 6 | min(32, length - 32 * j) : 0;
     }
-    if (!fits)
-#pragma unroll 1
-        for (int k = 0; k < length; ++k) add(s, s.words[start + k], start + k, kind, now);
+    return fits;
 }
 
-// Add the synapses of ``n`` sources onto this block; called by all working threads.
-__device__ inline void deliver(
-    const Synapses& s, const int* sources, int base, int n, int b, int now, int worker, bool last) {
-    const int lane = worker & 31;
-    for (int first = 0; first < n; first += WORKING) {
-        // Volatile: a list of another block may have an old copy in the first cache.
-        if (first + worker < n) cut_row(s, base + ((const volatile int*)sources)[first + worker], b, now);
-        working_threads_meet();
-        const int total = min(*(volatile int*)s.n_chunks, CHUNKS);
-        for (int c = worker / 32; c < total; c += AHEAD * WORKING / 32) {
-            int word[AHEAD], chunk[AHEAD];
-            START at[AHEAD];
+// Add the listed pieces; called by all workers.
+__device__ inline void add_pieces(const Synapses& s, const Lists& lists, int odd, int now, int worker) {
+    const int lane = worker & 31, total = min(*(volatile int*)(lists.n_pieces + odd), PIECES);
+    for (int c = worker / 32; c < total; c += AHEAD * WORKING / 32) {
+        int word[AHEAD], piece[AHEAD];
+        START at[AHEAD];
 #pragma unroll
-            for (int j = 0; j < AHEAD; ++j) {
-                const int place = c + j * (WORKING / 32);
-                chunk[j] = place < total ? s.chunks[place] : 0;
-                at[j] = place < total ? s.chunk_starts[place] + lane : 0;
-                word[j] = lane < (chunk[j] & 63) ? s.words[at[j]] : 0;
-            }
-#pragma unroll
-            for (int j = 0; j < AHEAD; ++j)
-                if (lane < (chunk[j] & 63)) add(s, word[j], at[j], chunk[j] >> 6, now);
+        for (int j = 0; j < AHEAD; ++j) {
+            const int place = c + j * (WORKING / 32);
+            piece[j] = place < total ? lists.pieces[odd * PIECES + place] : 0;
+            at[j] = place < total ? lists.piece_starts[odd * PIECES + place] + lane : 0;
+            word[j] = lane < (piece[j] & 63) ? s.words[at[j]] : 0;
         }
-        if (last && first + WORKING >= n) break;
-        working_threads_meet();
-        if (worker == 0) *s.n_chunks = 0;
-        working_threads_meet();
+#pragma unroll
+        for (int j = 0; j < AHEAD; ++j)
+            if (lane < (piece[j] & 63)) add(s, word[j], at[j], piece[j] >> 6, now);
+    }
+}
+
+// Add the synapses of ``n`` sources that are not cut yet; called by all workers.
+__device__ inline void deliver(
+    const Synapses& s, const Lists& lists, const int* sources, int base, int n, int b, int now, int worker) {
+    const int odd = now & 1;
+#pragma unroll 1
+    for (int first = 0; first < n; first += BATCH) {
+        workers_meet();
+        if (worker == 0) lists.n_pieces[odd] = 0;
+        workers_meet();
+        if (worker < BATCH && first + worker < n) {
+            // Volatile: a list of another block may have an old copy in the first cache.
+            const int source = base + ((const volatile int*)sources)[first + worker];
+            if (!cut_row(s, lists, source, b, odd)) {
+                const START* segment = s.starts + (long long)source * (s.n_blocks + 1) + b;
+                const int kind = s.classes[source] * CHANNELS * LEVELS;
+#pragma unroll 1
+                for (START k = segment[0]; k < segment[1]; ++k) add(s, s.words[k], k, kind, now);
+            }
+        }
+        workers_meet();
+        add_pieces(s, lists, odd, now, worker);
     }
 }
 
@@ -160,31 +185,20 @@ __device__ inline void receive(const word_t* box, word_t& one, word_t& two) {
 
 __device__ inline void fence() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 
-// What a block has in shared memory besides the ring and the weights, each twice: for even and odd steps.
-struct Lists {
-    int* own;          // places in the block of the neurons that spike
-    int* heard;        // sources, of all blocks
-    int* long_blocks;  // blocks with more spikes than fit their words, and their numbers
-    int* long_counts;
-    int* n_own;
-    int* n_heard;
-    int* n_long;
-    volatile int* gave_up;
-};
-
-// Tell all blocks which neurons of this one spike in step ``tag``, and hear the same from them.
+// Tell all blocks which neurons of this one spike in step ``tag``, hear the same from them, and cut the rows.
 __device__ inline void exchange(
-    const Lists& lists, word_t* mail, int* more, const int* bases, int tag, int b, int n_blocks, int pitch,
-    int lane_bits, int patience) {
-    const int tid = threadIdx.x, odd = tag & 1, found = lists.n_own[odd];
-    const int* own = lists.own + odd * pitch;
+    const Synapses& s, const Lists& lists, word_t* mail, int* more, const int* bases, int tag, int b,
+    int patience) {
+    const int tid = threadIdx.x, odd = tag & 1, found = lists.n_own[odd], n_blocks = s.n_blocks;
+    const int* own = lists.own + odd * s.pitch;
+    int* heard = lists.heard + odd * IDS * n_blocks;
     const word_t step = tag & 0x7FFF;
     word_t one = step << 48 | (word_t)found << 36, two = step << 48;
     if (found > IDS) {
-        int* list = more + ((tag % LISTS) * n_blocks + b) * (1 << lane_bits);
+        int* list = more + ((tag % LISTS) * n_blocks + b) * (1 << s.lane_bits);
         for (int j = tid; j < found; j += LISTENING) list[j] = own[j];
         fence();
-        asm volatile("bar.sync 2, %0;" ::"n"(LISTENING) : "memory");
+        listeners_meet();
     } else {
 #pragma unroll 1
         for (int j = 0; j < found; ++j) {
@@ -192,28 +206,34 @@ __device__ inline void exchange(
             if (j < IDS_FIRST) one |= place << (12 * j); else two |= place << (12 * (j - IDS_FIRST));
         }
     }
-    if (tid >= n_blocks) return;
-    send(mail + 2 * (((long long)odd * n_blocks + tid) * n_blocks + b), one, two);
-    const word_t* box = mail + 2 * (((long long)odd * n_blocks + b) * n_blocks + tid);
-    int tries = 0;
-    do receive(box, one, two);
-    while ((one >> 48 != step || two >> 48 != step) && ++tries < patience);
-    if (one >> 48 != step || two >> 48 != step) lists.gave_up[odd] = 1;
-    const int n = (int)(one >> 36) & 0xFFF;
-    if (n > IDS) {
-        fence();
-        const int at = odd * n_blocks + atomicAdd(lists.n_long + odd, 1);
-        lists.long_blocks[at] = tid;
-        lists.long_counts[at] = n;
-    } else if (n > 0) {
-        int* to = lists.heard + odd * IDS * n_blocks + atomicAdd(lists.n_heard + odd, n);
+    if (tid < n_blocks) {
+        send(mail + 2 * (((long long)odd * n_blocks + tid) * n_blocks + b), one, two);
+        const word_t* box = mail + 2 * (((long long)odd * n_blocks + b) * n_blocks + tid);
         const int from = bases[tid];
+        int tries = 0;
+        do receive(box, one, two);
+        while ((one >> 48 != step || two >> 48 != step) && ++tries < patience);
+        if (one >> 48 != step || two >> 48 != step) lists.gave_up[odd] = 1;
+        const int n = (int)(one >> 36) & 0xFFF;
+        if (n > IDS) {
+            fence();
+            const int at = odd * n_blocks + atomicAdd(lists.n_long + odd, 1);
+            lists.long_blocks[at] = tid;
+            lists.long_counts[at] = n;
+        } else if (n > 0) {
+            int* to = heard + atomicAdd(lists.n_heard + odd, n);
 #pragma unroll 1
-        for (int j = 0; j < n; ++j) {
-            const word_t shifted = j < IDS_FIRST ? one >> (12 * j) : two >> (12 * (j - IDS_FIRST));
-            to[j] = from + ((int)shifted & 0xFFF);
+            for (int j = 0; j < n; ++j) {
+                const word_t shifted = j < IDS_FIRST ? one >> (12 * j) : two >> (12 * (j - IDS_FIRST));
+                to[j] = from + ((int)shifted & 0xFFF);
+            }
         }
     }
+    listeners_meet();
+    if (tid == 0) lists.n_heard[odd ^ 1] = 0;
+    for (int j = tid; j < lists.n_heard[odd]; j += LISTENING)
+        if (!cut_row(s, lists, heard[j], b, odd))
+            lists.uncut[odd * IDS * n_blocks + atomicAdd(lists.n_uncut + odd, 1)] = heard[j];
 }
 
 #if PROFILE
@@ -233,20 +253,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
     int n_coefficients, int pitch, int lane_bits, int* profile) {
     extern __shared__ int shared[];
     const int tid = threadIdx.x, b = blockIdx.x, width = CHANNELS * pitch;
-    START* chunk_starts = (START*)shared;
-    int* own_ring = (int*)(chunk_starts + CHUNKS);
+    START* piece_starts = (START*)shared;
+    int* own_ring = (int*)(piece_starts + 2 * PIECES);
     int* table = own_ring + (mask + 1) * width;
     int* events = table + n_classes * CHANNELS * LEVELS;
     unsigned* limits = (unsigned*)(events + pitch);
-    int* chunks = (int*)limits + n_thresholds;
-    int* own = chunks + CHUNKS;
+    int* pieces = (int*)limits + n_thresholds;
+    int* own = pieces + 2 * PIECES;
     int* heard = own + 2 * pitch;
-    int* long_blocks = heard + 2 * IDS * n_blocks;
+    int* uncut = heard + 2 * IDS * n_blocks;
+    int* long_blocks = uncut + 2 * IDS * n_blocks;
     int* long_counts = long_blocks + 2 * n_blocks;
     int* counts = long_counts + 2 * n_blocks;
-    const Lists lists = {own, heard, long_blocks, long_counts, counts, counts + 2, counts + 4, counts + 6};
-    const Synapses synapses = {starts, words, weights, classes, table, own_ring, chunk_starts, chunks,
-                               counts + 8, n_blocks, width, pitch, lane_bits, mask};
+    const Lists lists = {own, heard, piece_starts, pieces, uncut, long_blocks, long_counts, counts, counts + 2,
+                         counts + 4, counts + 6, counts + 8, counts + 10};
+    const Synapses synapses = {starts, words, weights, classes, table, own_ring, n_blocks, width, pitch,
+                               lane_bits, mask};
 
     const int* block = blocks + 6 * b;
     const int first = block[0], stop = block[1], population = block[2];
@@ -295,7 +317,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
     }
 #pragma unroll 1
     for (int j = tid; j < n_thresholds; j += THREADS) limits[j] = thresholds[population * n_thresholds + j];
-    if (tid < 9) counts[tid] = 0;
+    if (tid < 12) counts[tid] = 0;
     __syncthreads();
     const int last_step = first_step + n_steps;
     int now = first_step - 1;
@@ -347,15 +369,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
                 call_up(words + row_first, words + row_last);
             }
         }
-        if (worker == 0) lists.n_heard[next] = lists.n_long[next] = *synapses.n_chunks = 0;
+        if (worker == 0) lists.n_pieces[next] = lists.n_uncut[next] = lists.n_long[next] = 0;
         __syncthreads();
         LAP(0, lists.gave_up[odd])
         if (lists.gave_up[odd]) break;
         const bool more_steps = now + 1 < last_step;
         if (worker < 0) {
-            if (more_steps)
-                exchange(lists, mail, more, bases, now + 1, b, n_blocks, pitch, lane_bits, patience);
-            LAP(1, lists.n_heard[next])
+            if (more_steps) exchange(synapses, lists, mail, more, bases, now + 1, b, patience);
+            LAP(1, *(volatile int*)(lists.n_pieces + next))
             continue;
         }
         if (worker == 0) lists.n_own[odd] = 0;
@@ -366,29 +387,31 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
             ((int4*)events)[quad] = count_poisson(key, base / 4 + quad, now + 1, limits, n_thresholds);
 #endif
         LAP(1, 0)
-        const int n_long = lists.n_long[odd], n_lists = n_long + 1 + EXTERNAL;
-        for (int j = 0; j < n_lists; ++j) {
-            const int* sources = heard + odd * IDS * n_blocks;
-            int from = 0, n = lists.n_heard[odd];
-            if (j > 0 && j <= n_long) {
-                const int other = long_blocks[odd * n_blocks + j - 1];
+        add_pieces(synapses, lists, odd, now, worker);
+        const int n_long = lists.n_long[odd];
+#pragma unroll 1
+        for (int j = -1; j < n_long + EXTERNAL; ++j) {
+            const int* sources = uncut + odd * IDS * n_blocks;
+            int from = 0, n = lists.n_uncut[odd];
+            if (j >= 0 && j < n_long) {
+                const int other = long_blocks[odd * n_blocks + j];
                 sources = more + ((now % LISTS) * n_blocks + other) * (1 << lane_bits);
                 from = bases[other];
-                n = long_counts[odd * n_blocks + j - 1];
+                n = long_counts[odd * n_blocks + j];
             }
 #if EXTERNAL
-            if (j > n_long) {
+            if (j == n_long) {
                 if (now < first_step) break;
                 const int* place = external + now - external_origin;
                 sources = external_rows + place[0];
                 n = place[1] - place[0];
             }
 #endif
-            deliver(synapses, sources, from, n, b, now, worker, j == n_lists - 1);
+            deliver(synapses, lists, sources, from, n, b, now, worker);
         }
         LAP(2, 0)
-        working_threads_meet();
-        LAP(3, *(volatile int*)synapses.n_chunks)
+        workers_meet();
+        LAP(3, *(volatile int*)(lists.n_own + odd))
     }
     __syncthreads();
     if (inside) {
