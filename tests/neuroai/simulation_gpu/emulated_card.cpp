@@ -3,9 +3,11 @@
 // Enough of CUDA for kernels without warp functions. The kernel's source is included below the definitions, its
 // inline assembly replaced by the functions here; RUN calls it with arguments taken from an array of pointers.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 #include <ucontext.h>
 #include <vector>
 
@@ -75,9 +77,15 @@ extern "C" void run(int n_blocks, int n_threads, int shared_bytes, void** argume
         thread.context.uc_stack.ss_size = thread.stack.size();
         makecontext(&thread.context, start, 0);
     }
+    std::mt19937 random(1);
+    std::vector<size_t> warps(threads.size() / 32);
+    for (size_t i = 0; i < warps.size(); ++i) warps[i] = i;
     for (bool left = true; left;) {
         left = false;
-        for (Thread& thread : threads) {
+        // Any order of warps must do.
+        std::shuffle(warps.begin(), warps.end(), random);
+        for (size_t i = 0; i < threads.size(); ++i) {
+            Thread& thread = threads[32 * warps[i / 32] + i % 32];
             if (thread.done) continue;
             running = &thread;
             threadIdx.x = thread.number;
