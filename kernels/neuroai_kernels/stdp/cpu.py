@@ -55,17 +55,39 @@ def _look_all_up(trace: Reals, last: Steps, table: NDArray[np.float64], step: in
 
 
 @jit
-def _move_row(weights: Reals, partners: Ids, now: Reals, size: float, power: float, w_max: float) -> None:
+def _move_row(
+    weights: Reals,
+    places: NDArray[Any] | None,
+    partners: Ids,
+    now: Reals,
+    size: float,
+    power: float,
+    w_max: float,
+) -> None:
     """Weights of one neuron's synapses, moved by the traces of their partners."""
     kind = weights.dtype.type
     amount, exponent, low, high = kind(size), kind(power), kind(0), kind(w_max)
-    for k in range(len(weights)):
-        weight, change = weights[k], amount * now[np.uint64(partners[k])]
+    for k in range(len(partners)):
+        place = np.uint64(k) if places is None else np.uint64(places[k])
+        weight, change = weights[place], amount * now[np.uint64(partners[k])]
         if power == 1.0:
             change *= weight
         elif power != 0.0:
             change *= weight**exponent
-        weights[k] = min(max(weight + change, low), high)
+        weights[place] = min(max(weight + change, low), high)
+
+
+@jit
+def _move_scattered_row(
+    weights: Reals, places: NDArray[Any], partners: Ids, now: Reals, size: float, power: float, w_max: float
+) -> None:
+    """The same by way of a copy: powers take so long that no fetches would be underway beside them."""
+    values = np.empty(len(places), weights.dtype)
+    for k in range(len(places)):
+        values[k] = weights[np.uint64(places[k])]
+    _move_row(values, None, partners, now, size, power, w_max)
+    for k in range(len(places)):
+        weights[np.uint64(places[k])] = values[k]
 
 
 @jit
@@ -99,15 +121,11 @@ def _move(
         if not all_at_once:
             _look_up(trace, last, table, step, row, now)
         if places is None:
-            _move_row(weights[first:stop], row, now, size, power, w_max)
+            _move_row(weights[first:stop], None, row, now, size, power, w_max)
+        elif power == 0.0 or power == 1.0:
+            _move_row(weights, places[first:stop], row, now, size, power, w_max)
         else:
-            # Scattered weights are fetched first, so that many fetches are underway at once.
-            values = np.empty(stop - first, weights.dtype)
-            for k in range(stop - first):
-                values[k] = weights[np.uint64(places[first + k])]
-            _move_row(values, row, now, size, power, w_max)
-            for k in range(stop - first):
-                weights[np.uint64(places[first + k])] = values[k]
+            _move_scattered_row(weights, places[first:stop], row, now, size, power, w_max)
 
 
 @jit
