@@ -20,43 +20,46 @@ __all__ = ["advance"]
 Floats = NDArray[Any]
 Ints = NDArray[np.int32]
 Longs = NDArray[np.int64]
-# bounds, kinds, channels, coefficients, thresholds of a PopulationTable; indptr, targets, weights, delays.
+# bounds, kinds, channels, coefficients, thresholds of a PopulationTable; the fields of SynapseRuns.
 Table = tuple[Longs, Ints, Ints, Floats, NDArray[np.uint32]]
-Rows = tuple[Longs, Ints, Floats, NDArray[np.uint8]]
+Rows = tuple[Longs, Ints, Floats, Longs, NDArray[np.uint8], Ints]
 
 _WINDOW = 16  # steps: 5.2 ns a synaptic event of the microcircuit instead of 8.9
 _MOST_WAITING = 1 << 16
 
 
 @inlined
-def _deliver_soon(row: int, step: int, end: int, rows: Rows, ring: Floats) -> int:
-    """Add what reaches steps before ``end``; where the rest of the row starts."""
-    indptr, targets, weights, delays = rows
-    j, last, mask = int(indptr[row]), indptr[row + 1], ring.shape[0] - 1
-    while j < last and step + delays[j] < end:
-        delay = delays[j]
-        slot = ring[(step + delay) & mask]
-        while j < last and delays[j] == delay:
+def _deliver_soon(row: int, step: int, end: int, rows: Rows, ring: Floats) -> tuple[int, int]:
+    """Add what reaches steps before ``end``; the run and the synapse where the rest of the row starts."""
+    indptr, targets, weights, runs, delays, ends = rows
+    first, mask = int(indptr[row]), ring.shape[0] - 1
+    j, r, last = first, int(runs[row]), runs[row + 1]
+    while r < last and step + delays[r] < end:
+        slot, stop = ring[(step + delays[r]) & mask], first + ends[r]
+        while j < stop:
             slot[targets[j]] += weights[j]
             j += 1
-    return j
+        r += 1
+    return r, j
 
 
 @inlined
 def _deliver_rest(
-    waiting: Ints, since: Longs, places: Longs, count: int, end: int, rows: Rows, ring: Floats
+    waiting: Ints, since: Longs, at: Longs, places: Longs, count: int, end: int, rows: Rows, ring: Floats
 ) -> None:
     """Add what is left of ``count`` rows, slot by slot from step ``end`` on."""
-    indptr, targets, weights, delays = rows
+    indptr, targets, weights, runs, delays, ends = rows
     mask = ring.shape[0] - 1
     for step in range(end, end + mask):
         slot = ring[step & mask]
         for i in range(count):
-            j, last, delay = places[i], indptr[waiting[i] + 1], step - since[i]
-            while j < last and delays[j] == delay:
-                slot[targets[j]] += weights[j]
-                j += 1
-            places[i] = j
+            r = at[i]
+            if r < runs[waiting[i] + 1] and delays[r] == step - since[i]:
+                j, stop = places[i], indptr[waiting[i]] + ends[r]
+                while j < stop:
+                    slot[targets[j]] += weights[j]
+                    j += 1
+                at[i], places[i] = r + 1, j
 
 
 @vector_jit
@@ -87,7 +90,8 @@ def advance(
     n, mask = variables.shape[1], ring.shape[0] - 1
     spikes = np.empty(n, np.int32)
     room = max(_MOST_WAITING, 2 * n)
-    waiting, since, places = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
+    waiting, since = np.empty(room, np.int32), np.empty(room, np.int64)
+    at, places = np.empty(room, np.int64), np.empty(room, np.int64)
     count, e, held, k = 0, 0, 0, first
     while e < len(external_steps) and external_steps[e] < first:  # spikes at time 0
         _deliver_soon(external_rows[e], first - 1, first + mask + 1, rows, ring)
@@ -106,21 +110,21 @@ def advance(
         if plastic is not None:
             learn_from_spikes(plastic, spikes, found, k)
         if held + found > room:
-            _deliver_rest(waiting, since, places, held, end, rows, ring)
+            _deliver_rest(waiting, since, at, places, held, end, rows, ring)
             held = 0
         for i in range(found):
             waiting[held], since[held] = spikes[i], k
-            places[held] = _deliver_soon(spikes[i], k, end, rows, ring)
+            at[held], places[held] = _deliver_soon(spikes[i], k, end, rows, ring)
             held += 1
         while e < len(external_steps) and external_steps[e] == k:
             if held == room:
-                _deliver_rest(waiting, since, places, held, end, rows, ring)
+                _deliver_rest(waiting, since, at, places, held, end, rows, ring)
                 held = 0
             waiting[held], since[held] = external_rows[e], k
-            places[held] = _deliver_soon(external_rows[e], k, end, rows, ring)
+            at[held], places[held] = _deliver_soon(external_rows[e], k, end, rows, ring)
             held, e = held + 1, e + 1
         k += 1
         if k in (end, last) or count + n > len(recorded):
-            _deliver_rest(waiting, since, places, held, end, rows, ring)
+            _deliver_rest(waiting, since, at, places, held, end, rows, ring)
             held = 0
     return k, count

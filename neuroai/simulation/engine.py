@@ -11,7 +11,7 @@ from neuroai.errors import ConfigError
 from neuroai.simulation.layout import Layout, SpikeSchedule
 from neuroai.simulation.plasticity import PlasticState
 from neuroai_kernels.neuron_update import Kind
-from neuroai_kernels.spike_delivery import fixed_point, safe_quantum
+from neuroai_kernels.spike_delivery import safe_quantum
 
 __all__ = ["CpuEngine", "Engine", "Spikes", "make_engine"]
 
@@ -66,11 +66,11 @@ class CpuEngine:
 
     def __init__(self, layout: Layout, *, deterministic: bool = False) -> None:
         self.layout, self.position, self.current = layout, 0, layout.current
-        self.rows = layout.draw()
+        self.rows = layout.draw_runs()
         self.quantum: Any = np.float32(1)
         if deterministic:
             self.quantum = np.float32(safe_quantum(self.rows, layout.n_inputs))
-            self.rows = fixed_point(self.rows, float(self.quantum))
+            self.rows = self.rows.fixed_point(float(self.quantum))
         if deterministic and layout.plastic is not None:
             raise ConfigError("deterministic=True sums whole numbers, which plastic weights are not")
         self.learning = PlasticState(layout.plastic, layout.seed, layout.n_neurons, layout.step)
@@ -125,7 +125,7 @@ class CpuEngine:
 
         p, rows = self.layout.populations, self.rows
         table = (p.bounds, p.kinds, p.channels, p.coefficients, p.thresholds)
-        synapses = (rows.indptr, rows.targets, rows.weights, rows.delays)
+        synapses = (rows.indptr, rows.targets, rows.weights, rows.runs, rows.delays, rows.ends)
         state = (self.variables, self.free_at, self.ring)
         before = (
             tuple(part.numpy() for part in table),

@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neuroai_kernels.connectivity import Connection, draw_rows
+from neuroai_kernels.connectivity import Connection, draw_rows, draw_runs
 from neuroai_kernels.neuron_update import NeuronState, PopulationTable
-from neuroai_kernels.spike_delivery import SynapseRows
+from neuroai_kernels.spike_delivery import SynapseRows, SynapseRuns
 
 if TYPE_CHECKING:
     from neuroai.simulation.plasticity import PlasticProjections
@@ -129,6 +129,12 @@ class Layout:
         """All synapses in one table, each row sorted by delay, then target; 9 bytes a synapse."""
         drawn = draw_rows(list(self.connections), self.seed, self.n_rows, self.n_inputs, device=device)
         return drawn if self.explicit is None else _merged(drawn, self.explicit.to(device))
+
+    def draw_runs(self) -> SynapseRuns:
+        """All synapses in one table on the CPU, runs in place of delays; 8 bytes a synapse."""
+        if self.explicit is not None:
+            return SynapseRuns.from_rows(self.draw())
+        return draw_runs(list(self.connections), self.seed, self.n_rows, self.n_inputs)
 
     def schedule(self, first: int, last: int) -> SpikeSchedule:
         """External spikes of steps ``first <= k < last``, ordered by step."""

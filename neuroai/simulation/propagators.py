@@ -9,7 +9,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
-from scipy.optimize import minimize_scalar
 
 __all__ = [
     "alpha_peak_current",
@@ -88,6 +87,8 @@ def alpha_peak_current(amplitude: float, tau_m: float, tau_syn: float, capacitan
         return -float(alpha_propagator(time, tau_m, tau_syn, capacitance)[2, 0])
 
     longest = 5 * (tau_m + tau_syn)
+    from scipy.optimize import minimize_scalar
+
     found = minimize_scalar(
         negative_potential, bounds=(0, longest), method="bounded", options={"xatol": 1e-10}
     )

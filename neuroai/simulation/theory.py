@@ -3,8 +3,6 @@
 import math
 
 import numpy as np
-from scipy.integrate import quad
-from scipy.optimize import brentq
 from scipy.special import erfcx
 
 from neuroai.simulation.neurons import LIFAlpha
@@ -55,6 +53,8 @@ def siegert_rate(
     Siegert (1951); Amit and Brunel (1997).
     """
     low, high = (reset - mean) / sd, (threshold - mean) / sd
+    from scipy.integrate import quad  # 50 MB with what it imports
+
     area = quad(lambda x: float(erfcx(-x)), low, high, epsabs=1e-12, limit=200)[0]
     return float(1 / (refractory + tau_m * np.sqrt(np.pi) * area))
 
@@ -90,6 +90,8 @@ def brunel_rate(
     >>> round(brunel_rate(), 2), round(brunel_rate(reset=10.0), 2)
     (32.03, 37.95)
     """
+    from scipy.optimize import brentq
+
     external = eta * threshold / (weight * in_degree * tau_m)
 
     def excess(rate: float) -> float:

@@ -21,6 +21,7 @@ from neuroai_kernels.connectivity.rules import normal_weight as normal_weight
 from neuroai_kernels.connectivity.rules import weight_table as weight_table
 from neuroai_kernels.errors import ShapeError
 from neuroai_kernels.spike_delivery.rows import SynapseRows
+from neuroai_kernels.spike_delivery.runs import SynapseRuns
 
 __all__ = [
     "Connection",
@@ -29,6 +30,7 @@ __all__ = [
     "constant_weight",
     "delay_table",
     "draw_rows",
+    "draw_runs",
     "expected_synapses",
     "normal_delay",
     "normal_weight",
@@ -155,12 +157,33 @@ def draw_rows(
         return _draw_rows_reference(connections, seed, n_rows)
     from neuroai_kernels.connectivity.cpu import draw_rows_cpu
 
+    indptr, counts = _row_starts(connections, seed, n_rows)
+    return SynapseRows(indptr, *draw_rows_cpu(connections, seed, indptr, counts, n_inputs))
+
+
+def _row_starts(connections: list[Connection], seed: int, n_rows: int) -> tuple[Tensor, list[Tensor]]:
     counts = [row_counts(c, seed, implementation="cpu") for c in connections]
     indptr = torch.zeros(n_rows + 1, dtype=torch.int64)
     for c, count in zip(connections, counts, strict=True):
         indptr[c.first_source + 1 : c.first_source + 1 + c.n_sources] += count
-    indptr = indptr.cumsum(0)
-    return SynapseRows(indptr, *draw_rows_cpu(connections, seed, indptr, counts, n_inputs))
+    return indptr.cumsum(0), counts
+
+
+def draw_runs(connections: list[Connection], seed: int, n_rows: int, n_inputs: int) -> SynapseRuns:
+    """What :func:`draw_rows` draws on a CPU, in 8 bytes a synapse, and never 9 while it is drawn.
+
+    Examples
+    --------
+    >>> weights, delays = normal_weight(1.0, 0.1), constant_delay(2)
+    >>> c = Connection("fixed_outdegree", 3, 0, 2, 0, 50, weights, delays, stream=0)
+    >>> draw_runs([c], seed=1, n_rows=2, n_inputs=50).ends.tolist()
+    [3, 3]
+    """
+    from neuroai_kernels.connectivity.cpu import draw_runs_cpu
+
+    _require_rows(connections, n_rows, n_inputs)
+    indptr, counts = _row_starts(connections, seed, n_rows)
+    return draw_runs_cpu(connections, seed, indptr, counts, n_inputs)
 
 
 def _draw_rows_reference(connections: list[Connection], seed: int, n_rows: int) -> SynapseRows:

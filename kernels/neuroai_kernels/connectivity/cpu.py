@@ -1,5 +1,7 @@
 """Synapse rows compiled for the CPU: count, draw, sort each row by delay, then target."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,11 +22,13 @@ from neuroai_kernels.connectivity.rules import (
     skip_table,
 )
 from neuroai_kernels.philox.cpu import Words, philox_words
+from neuroai_kernels.spike_delivery.runs import SynapseRuns, join_runs
 
 __all__ = [
     "Key",
     "draw_four",
     "draw_rows_cpu",
+    "draw_runs_cpu",
     "pick",
     "row_counts_cpu",
     "scaled",
@@ -277,14 +281,51 @@ def _draw(
     )
 
 
+def _spans(connections: list[Connection]) -> list[tuple[int, int, list[Connection]]]:
+    """Stretches of sources whose rows are drawn together, with their connections in order."""
+    found: list[tuple[int, int, list[Connection]]] = []
+    for first, last in sorted({(c.first_source, c.first_source + c.n_sources) for c in connections}):
+        if found and first < found[-1][1]:
+            first, last = found[-1][0], max(last, found.pop()[1])
+        found.append((first, last, []))
+    for c in connections:
+        next(members for first, last, members in found if first <= c.first_source < last).append(c)
+    return found
+
+
+def draw_spans_cpu(
+    connections: list[Connection], seed: int, indptr: NDArray[np.int64], counts: list[Tensor], n_inputs: int,
+    targets: NDArray[np.int32], weights: NDArray[np.float32],
+) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:  # fmt: skip
+    """Fill a stretch of sorted rows at a time: first row, the one past the last, and their delays."""
+    by_connection = {c.stream: count for c, count in zip(connections, counts, strict=True)}
+    for first, last, members in _spans(connections):
+        low, high = indptr[first], indptr[last]
+        cursor, own = indptr[:-1] - low, slice(low, high)
+        delays = np.empty(high - low, np.uint8)
+        for c in members:
+            count = by_connection[c.stream].numpy()
+            _draw(c, _key(seed), count, cursor, targets[own], weights[own], delays)
+        sort_rows(indptr[first : last + 1] - low, targets[own], weights[own], delays, n_inputs)
+        yield first, last, delays
+
+
 def draw_rows_cpu(
     connections: list[Connection], seed: int, indptr: Tensor, counts: list[Tensor], n_inputs: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Targets, weights and delays of all rows, sorted."""
-    n = int(indptr[-1])
+    n, starts = int(indptr[-1]), indptr.numpy()
     targets, weights, delays = np.empty(n, np.int32), np.empty(n, np.float32), np.empty(n, np.uint8)
-    cursor = indptr[:-1].numpy().copy()
-    for connection, count in zip(connections, counts, strict=True):
-        _draw(connection, _key(seed), count.numpy(), cursor, targets, weights, delays)
-    sort_rows(indptr.numpy(), targets, weights, delays, n_inputs)
+    for first, last, part in draw_spans_cpu(connections, seed, starts, counts, n_inputs, targets, weights):
+        delays[starts[first] : starts[last]] = part
     return torch.from_numpy(targets), torch.from_numpy(weights), torch.from_numpy(delays)
+
+
+def draw_runs_cpu(
+    connections: list[Connection], seed: int, indptr: Tensor, counts: list[Tensor], n_inputs: int
+) -> SynapseRuns:
+    """All rows, sorted, with runs in place of delays."""
+    n = int(indptr[-1])
+    targets, weights = np.empty(n, np.int32), np.empty(n, np.float32)
+    spans = draw_spans_cpu(connections, seed, indptr.numpy(), counts, n_inputs, targets, weights)
+    return join_runs(indptr, torch.from_numpy(targets), torch.from_numpy(weights), spans)

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import poisson
+from scipy.special import pdtrc
 from torch import Tensor
 
 __all__ = [
@@ -154,6 +154,6 @@ def poisson_thresholds(mean: float) -> NDArray[np.uint32]:
     0.301194
     """
     largest = int(mean + 12 * np.sqrt(mean) + 20)
-    tail = poisson.sf(np.arange(largest), mean)
+    tail = pdtrc(np.arange(largest), mean)
     scaled = np.rint((1 - tail) * 2.0**32) - 1
     return np.asarray(scaled[scaled < 2.0**32 - 1].clip(0), dtype=np.uint32)

@@ -22,11 +22,13 @@ from neuroai_kernels.spike_delivery.rows import SynapseRows as SynapseRows
 from neuroai_kernels.spike_delivery.rows import fixed_point as fixed_point
 from neuroai_kernels.spike_delivery.rows import quantum_above as quantum_above
 from neuroai_kernels.spike_delivery.rows import safe_quantum as safe_quantum
+from neuroai_kernels.spike_delivery.runs import SynapseRuns as SynapseRuns
 
 __all__ = [
     "DeliveryForm",
     "SynapseBins",
     "SynapseRows",
+    "SynapseRuns",
     "deliver_spikes",
     "fixed_point",
     "quantum_above",

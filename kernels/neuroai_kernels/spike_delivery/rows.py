@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,11 +11,16 @@ from torch import Tensor
 
 from neuroai_kernels.errors import ShapeError
 
-__all__ = ["SynapseBins", "SynapseRows", "fixed_point", "quantum_above", "safe_quantum"]
+if TYPE_CHECKING:
+    from neuroai_kernels.spike_delivery.runs import SynapseRuns
+
+__all__ = ["SynapseBins", "SynapseRows", "fixed_point", "quantum_above", "safe_quantum", "to_quanta"]
 
 _LARGEST = 2**31 - 1
 # What is left holds the rounding of 2^25 weights by half a quantum each.
 _LARGEST_SUM = 2**31 - 2**24
+# Synapses that are looked at together: bounds what is held in double precision.
+_PART = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,7 @@ class SynapseRows:
         )
 
 
-def safe_quantum(rows: SynapseRows, n_inputs: int) -> float:
+def safe_quantum(rows: "SynapseRows | SynapseRuns", n_inputs: int) -> float:
     """The smallest power of two with which no slot of an int32 delay ring can overflow.
 
     A synapse delivers at most once into a slot, so a slot's sum is at most the sum of a target's absolute
@@ -151,8 +157,8 @@ def safe_quantum(rows: SynapseRows, n_inputs: int) -> float:
     True
     """
     total = torch.zeros(n_inputs, dtype=torch.float64, device=rows.weights.device)
-    for part in range(0, rows.n_synapses, 1 << 24):
-        these = slice(part, part + (1 << 24))
+    for part in range(0, rows.n_synapses, _PART):
+        these = slice(part, part + _PART)
         total.index_add_(0, rows.targets[these], rows.weights[these].to(torch.float64).abs())
     return quantum_above(float(total.max()) if n_inputs else 0.0)
 
@@ -182,15 +188,20 @@ def fixed_point(rows: SynapseRows, quantum: float) -> SynapseRows:
     ShapeError
         If the quantum is no power of two, or a weight does not fit.
     """
+    whole = torch.empty(rows.weights.shape, dtype=torch.int32, device=rows.weights.device)
+    to_quanta(rows.weights, quantum, whole)
+    return SynapseRows(rows.indptr, rows.targets, whole, rows.delays)
+
+
+def to_quanta(weights: Tensor, quantum: float, out: Tensor, part: int = _PART) -> None:
+    """Write weights as whole numbers of a quantum, ``part`` at a time; ``out`` may be the same memory."""
     if quantum <= 0 or float(np.frexp(quantum)[0]) != 0.5:
         raise ShapeError(f"quantum={quantum}: expected a power of two")
-    whole = torch.empty(rows.weights.shape, dtype=torch.int32, device=rows.weights.device)
-    for part in range(0, rows.n_synapses, 1 << 24):
-        these = slice(part, part + (1 << 24))
-        scaled = torch.round(rows.weights[these].to(torch.float64) / quantum)
+    for first in range(0, len(weights), part):
+        these = slice(first, first + part)
+        scaled = torch.round(weights[these].to(torch.float64) / quantum)
         if bool((scaled.abs() > _LARGEST).any()):
             raise ShapeError(
                 f"quantum={quantum} is too small for a weight of {float(scaled.abs().max()) * quantum}"
             )
-        whole[these] = scaled.to(torch.int32)
-    return SynapseRows(rows.indptr, rows.targets, whole, rows.delays)
+        out[these] = scaled.to(torch.int32)

@@ -143,7 +143,7 @@ def test_the_estimate_is_what_is_allocated() -> None:
 def test_full_microcircuit_is_estimated_without_being_built() -> None:
     estimate = estimate_memory(potjans_diesmann())
     assert estimate.n_synapses == 298_880_970
-    assert 2.6e9 < estimate.total < 3e9
+    assert 2.4e9 < estimate.total < 2.5e9
 
 
 def test_too_little_memory_is_said_before_building() -> None:

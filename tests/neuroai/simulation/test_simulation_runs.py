@@ -1,5 +1,7 @@
 """Running: cuts, checkpoints, steps, sources, warnings and errors; learning; statistics."""
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -285,3 +287,24 @@ def test_segments_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             Network(populations, segments=[segment]).simulation()
+
+
+PEAK = """
+from pathlib import Path
+from neuroai.simulation import Simulation
+from neuroai.simulation.models import potjans_diesmann
+
+spikes = Simulation(potjans_diesmann(seed=1)).run(0.1).spikes
+lines = Path("/proc/self/status").read_text().splitlines()
+print(spikes.n_spikes, next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_the_full_microcircuit_takes_less_than_three_gigabytes() -> None:
+    """The whole process at its peak, libraries and construction too."""
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
+    n_spikes, peak = (int(word) for word in done.stdout.split())
+    assert n_spikes > 10_000
+    assert peak < 3e9
