@@ -5,7 +5,10 @@ whose size grows with the cards (weak scaling; fixed in-degree 1,250, one exchan
 recording. Times are printed only if the spikes on all cards equal those on one and, of a tenth of the
 microcircuit, those of the CPU; and if the rates of the timed run are the published ones or the theory's.
 
-    python benchmarks/simulation_ranks.py [--ranks N] [--seconds 2] [--neurons 200000] [--output RESULT.json]
+Stage ``large``: the synthetic network of the multi-area model's counts (24.2e9 synapses) stored on all cards,
+its spikes those of the engine that draws every synapse again, on one card.
+
+    python benchmarks/simulation_ranks.py [--ranks N] [--stages gate scaling large lost] [--output R.json]
 """
 
 import argparse
@@ -21,13 +24,14 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
-from neuroai.errors import SimulationError
+from neuroai.errors import MemoryBudgetError, SimulationError
 from neuroai.simulation import Network
 from neuroai.simulation.distributed_gpu import DistributedGpuEngine
 from neuroai.simulation.distributed_ranks import join_ranks
 from neuroai.simulation.engine import CpuEngine, Spikes
+from neuroai.simulation.gpu_large import LargeEngine
 from neuroai.simulation.layout import Layout, SpikeSchedule
-from neuroai.simulation.models import brunel, potjans_diesmann
+from neuroai.simulation.models import brunel, multi_area, potjans_diesmann
 from neuroai.simulation.models.potjans_diesmann import FULL_RATES
 from neuroai.simulation.theory import brunel_rate
 
@@ -53,7 +57,7 @@ class Bench:
     """A rank's part; rank 0 alone has results. Runs on one card leave the other ranks waiting."""
 
     def __init__(self, arguments: argparse.Namespace, device: str) -> None:
-        self.arguments, self.device = arguments, device
+        self.arguments, self.device, self.started = arguments, device, time.perf_counter()
         self.rank, self.n = dist.get_rank(), dist.get_world_size()
         self.alone = dist.new_group([0])
         self.result: dict[str, Any] = {
@@ -68,7 +72,7 @@ class Bench:
             return
         self.result[name] = value
         self.arguments.output.write_text(json.dumps(self.result, indent=2) + "\n", encoding="utf-8")
-        print(name, json.dumps(value), flush=True)
+        print(f"{time.perf_counter() - self.started:.1f} s", name, json.dumps(value), flush=True)
 
     def engine(self, layout: Layout, *, together: bool, record: bool = False) -> DistributedGpuEngine | None:
         """On all cards, or on that of rank 0."""
@@ -157,6 +161,30 @@ class Bench:
         if one and found and "refused" not in one | found:
             self.keep("weak_scaling_efficiency", one["real_time_factor"] / found["real_time_factor"])
 
+    def large(self) -> None:
+        """24.2e9 synapses stored on all cards, beside one card that draws them at every spike."""
+        layout, steps = multi_area().layout(), self.arguments.large_steps
+        start = time.perf_counter()
+        try:
+            engine = DistributedGpuEngine(layout, self.device)
+        except MemoryBudgetError as error:
+            return self.keep("large", {"refused": str(error)})
+        torch.cuda.synchronize()
+        built = time.perf_counter() - start
+        spikes = engine.advance(steps, NOTHING)
+        found: dict[str, Any] = {}
+        if self.rank == 0:
+            drawn = LargeEngine(layout, self.device, quantum=engine.quantum)
+            found["identical"] = len(spikes[0]) > 1000 and same(spikes, drawn.advance(steps, NOTHING))
+            found["spikes_compared"] = len(spikes[0])
+            found["one_card_drawn"] = pace(drawn, 200)
+            del drawn
+        if self.agree(self.rank == 0 and not found["identical"]):
+            return self.keep("large", found | {"refused": "spikes differ from those of drawn synapses"})
+        found["all_cards_stored"] = pace(engine, 1000)
+        size = {"neurons": layout.n_neurons, "synapses": engine.n_synapses, "build_seconds": built}
+        return self.keep("large", found | size | {"gigabytes_a_card": engine.nbytes / 1e9})
+
     def lost_rank(self) -> None:
         """The last rank ends without a word: how long until the others say so. Comes last."""
         engine = DistributedGpuEngine(potjans_diesmann(0.1, seed=4).layout(), self.device, timeout=3.0)
@@ -170,6 +198,20 @@ class Bench:
             told = {"seconds": time.perf_counter() - start, "message": str(error)}
             self.keep("lost_rank", told)
         os._exit(0)
+
+
+def pace(engine: DistributedGpuEngine | LargeEngine, steps: int) -> dict[str, float]:
+    """Real-time factor without recording, and the mean rate."""
+    engine.record, engine._graph, seconds = False, None, steps / STEPS_A_SECOND
+    engine._static["RECORD"] = False
+    engine.advance(engine.position + 100, NOTHING)
+    before = int(engine.spike_counts().sum())
+    start = time.perf_counter()
+    engine.advance(engine.position + steps, NOTHING)
+    torch.cuda.synchronize()
+    wall = time.perf_counter() - start
+    rate = (int(engine.spike_counts().sum()) - before) / engine.layout.n_neurons / seconds
+    return {"real_time_factor": wall / seconds, "mean_rate_hz": rate}
 
 
 def within(rates: dict[str, float]) -> bool:
@@ -217,11 +259,14 @@ def tune(engine: DistributedGpuEngine) -> list[dict[str, Any]]:
 def work(rank: int, n: int, port: int, arguments: argparse.Namespace) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), LOCAL_RANK=str(rank))
     os.environ.update(WORLD_SIZE=str(n), LOCAL_WORLD_SIZE=str(n))
-    bench = Bench(arguments, join_ranks("cuda"))
-    if bench.gate():
+    bench, stages = Bench(arguments, join_ranks("cuda")), arguments.stages
+    right = bench.gate() if "gate" in stages or "scaling" in stages else False
+    if right and "scaling" in stages:
         bench.scaling()
-        if n > 1:
-            bench.lost_rank()
+    if "large" in stages:
+        bench.large()
+    if "lost" in stages and n > 1:
+        bench.lost_rank()
     dist.destroy_process_group()
 
 
@@ -230,6 +275,8 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=torch.cuda.device_count())
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--neurons", type=int, default=200_000)
+    parser.add_argument("--stages", nargs="+", default=["gate", "scaling", "lost"])
+    parser.add_argument("--large-steps", type=int, default=200)
     parser.add_argument("--port", type=int, default=29_511)
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "simulation_ranks.json")

@@ -21,7 +21,8 @@ from neuroai.simulation.gpu_state import DeviceNetwork, External, processors
 from neuroai.simulation.layout import Layout, SpikeSchedule
 from neuroai_kernels.connectivity import expected_synapses
 from neuroai_kernels.neuron_update.gpu import population_blocks
-from neuroai_kernels.spike_delivery import fixed_point, safe_quantum
+from neuroai_kernels.spike_delivery import SynapseRows, safe_quantum
+from neuroai_kernels.spike_delivery.rows import to_quanta
 
 __all__ = ["DistributedGpuEngine", "require_memory"]
 
@@ -35,8 +36,8 @@ _MOST_ROWS = 1 << (32 - OFFSET_BITS)
 _GRAPH_STEPS = 50
 _LIST_BYTES = 1 << 29
 _LONGEST_PAUSE, _LOOK_EVERY = 1e-3, 0.5
-# Of a synapse: with its weight twice while it becomes a whole number. Of a card, the share that may be taken.
-_SYNAPSE_BYTES, _SHARE = 13, 0.9
+# Of a synapse; and of a free card, the share that may be taken.
+_SYNAPSE_BYTES, _SHARE = 9, 0.9
 
 
 class DistributedGpuEngine(DeviceNetwork):
@@ -69,8 +70,8 @@ class DistributedGpuEngine(DeviceNetwork):
 
     Notes
     -----
-    A rank stores the synapses onto its neurons, 9 bytes each (13 while it builds), and state and ring of the
-    size of the network. An exchange is one all-gather of a bit a neuron and step, about
+    A rank stores the synapses onto its neurons, 9 bytes each, and state and ring of the size of the
+    network. An exchange is one all-gather of a bit a neuron and step, about
     ``interval * n_neurons / 8`` bytes in all. Intervals are captured in a CUDA graph with their exchanges.
     """
 
@@ -98,7 +99,9 @@ class DistributedGpuEngine(DeviceNetwork):
             self._owned[first:last] = True
         rows = own_rows(layout, spans[self.ranks.rank], device)
         self.quantum = self.ranks.largest(safe_quantum(rows, layout.n_inputs))
-        self.rows = fixed_point(rows, self.quantum)
+        whole = rows.weights.view(torch.int32)  # in the same memory
+        to_quanta(rows.weights, self.quantum, whole)
+        self.rows = SynapseRows(rows.indptr, rows.targets, whole, rows.delays)
         shortest = shortest_delay(self.rows, layout.n_neurons, self.ranks)
         self.interval = max(1, min(shortest, _LIST_BYTES // (4 * layout.n_neurons)))
         self._place_bits(tables)
