@@ -18,7 +18,7 @@ __all__ = ["ResidentSteps"]
 
 # As in resident.cu.
 _IDS, _LISTS, _PIECES, _COUNTERS = 7, 4, 1024, 12
-_MOST_THREADS, _FEWEST_WORKING = 1024, 512
+_MOST_THREADS, _FEWEST_WORKING, _WARP = 1024, 512, 32
 # Looks at the mailbox, about half a microsecond each, before a block gives up on the others.
 _PATIENCE = 1 << 22
 
@@ -40,17 +40,26 @@ def _bits(number: float) -> int:
 
 
 class ResidentSteps:
-    """Launches of the kernel for one engine."""
+    """Launches of the kernel for one engine; compiled for its shape, not for its numbers."""
 
     def __init__(self, engine: "GpuEngine", *, profile: bool = False) -> None:
         self._engine, self._profiled = engine, profile
-        blocks = engine.owners.cpu()
-        first, stop = blocks[:, 0], blocks[:, 1]
-        self._bases = engine.owners[:, 0] // 4 * 4
-        self._pitch = _up(int((stop - first // 4 * 4).max()), 4)
-        n_blocks = len(blocks)
-        self._listening = _up(n_blocks, 32)
-        self._threads = self._listening + max(_up(self._pitch, 32), _FEWEST_WORKING)
+        layout, rows, blocks = engine.layout, engine.rows, engine.owners.cpu()
+        n_blocks, pitch = len(blocks), _up(int((blocks[:, 1] - blocks[:, 0] // 4 * 4).max()), 4)
+        listening = _up(n_blocks, _WARP)
+        self.shape: dict[str, int | str] = {
+            "THREADS": listening + max(_up(pitch, _WARP), _FEWEST_WORKING),
+            "LISTENING": listening,
+            "BLOCKS": n_blocks,
+            "CHANNELS": layout.n_channels,
+            "SLOTS": layout.slots,
+            "PITCH": pitch,
+            "LANES": engine.lanes,
+            "CLASSES": 1 if rows.stored else len(rows.tables),
+            "LIMITS": engine._n_thresholds if engine._static["POISSON"] else 0,
+            "STORED": int(rows.stored),
+            "START": "int" if rows.starts.dtype == torch.int32 else "long long",
+        }
         self._mail = torch.empty(2, n_blocks, n_blocks, 2, dtype=torch.int64, device=engine.device)
         self._lists = engine._whole(_LISTS, n_blocks, engine.lanes)
         #: Cycles of each block; of a thread that listens, the first that delivers and one that draws and
@@ -65,29 +74,22 @@ class ResidentSteps:
     @property
     def shared_bytes(self) -> int:
         """Shared memory of a block."""
-        engine, n_blocks = self._engine, len(self._engine.owners)
-        channels = engine.layout.n_channels
-        ring = engine.layout.slots * channels * self._pitch
-        table = 0 if engine.rows.stored else engine.rows.tables.shape[0] * channels * LEVELS
-        pieces = 2 * _PIECES * (4 + engine.rows.starts.element_size())
-        lists = 3 * self._pitch + engine._n_thresholds + 4 * (_IDS + 1) * n_blocks + _COUNTERS
-        return 4 * (ring + table + lists) + pieces
+        shape: dict[str, Any] = self.shape
+        ring = shape["SLOTS"] * shape["CHANNELS"] * shape["PITCH"]
+        table = shape["CLASSES"] * shape["CHANNELS"] * LEVELS
+        pieces = 2 * _PIECES * (1 + self._engine.rows.starts.element_size() // 4)
+        lists = 3 * shape["PITCH"] + shape["LIMITS"] + 4 + 4 * (_IDS + 1) * shape["BLOCKS"] + _COUNTERS
+        return int(_up(4 * (ring + table + pieces + lists), 16))
 
     def _kernel(self, external: bool) -> Any:
         engine = self._engine
         flags = {
-            "THREADS": self._threads,
-            "LISTENING": self._listening,
-            "CHANNELS": engine.layout.n_channels,
-            "POISSON": int(engine._static["POISSON"]),
             "CURRENT": int(engine._current is not None),
-            "STORED": int(engine.rows.stored),
             "EXTERNAL": int(external),
             "RECORD": int(engine.record),
-            "START": "int" if engine.rows.starts.dtype == torch.int32 else "long long",
             "PROFILE": int(self._profiled),
         }
-        head = "".join(f"#define {name} {value}\n" for name, value in flags.items())
+        head = "".join(f"#define {name} {value}\n" for name, value in {**self.shape, **flags}.items())
         kernel = _compiled(head, engine.device.index or 0)
         kernel.set_shared_memory_config(self.shared_bytes)
         return kernel
@@ -101,7 +103,7 @@ class ResidentSteps:
             return "its neurons are not all LIFExp without noise"
         card: Any = torch.cuda.get_device_properties(engine.device)
         room = card.shared_memory_per_block_optin
-        if self._threads > _MOST_THREADS or self.shared_bytes > room:
+        if int(self.shape["THREADS"]) > _MOST_THREADS or self.shared_bytes > room:
             return f"a block's part of the ring, {self.shared_bytes} bytes, exceeds a multiprocessor's {room}"
         try:
             self._kernel(external=False)
@@ -118,16 +120,14 @@ class ResidentSteps:
         self._mail.fill_(-1)
         self._kernel(external is not None)(
             grid=(len(engine.owners), 1, 1),
-            block=(self._threads, 1, 1),
+            block=(self.shape["THREADS"], 1, 1),
             shared_mem=self.shared_bytes,
             args=[
-                engine.owners, self._bases, engine._coefficients, engine._thresholds, engine.variables,
-                engine.free_at, engine.variables if engine._current is None else engine._current,
-                engine._seed, rows.starts, rows.words, rows.weights, rows.tables, rows.classes, engine.ring,
+                engine.owners, engine._coefficients, engine._thresholds, engine.variables, engine.free_at,
+                engine.variables if engine._current is None else engine._current, engine._seed,
+                rows.starts, rows.words, rows.weights, rows.tables, rows.classes, engine.ring,
                 _bits(rows.quantum), self._mail, self._lists, engine.tally, engine._record, engine._recorded,
                 engine._record.shape[1], *outside, engine.position, n, _PATIENCE, engine.failed,
-                len(engine.owners), len(layout.names), 0 if rows.stored else rows.tables.shape[0],
-                layout.n_neurons, layout.n_inputs, layout.slots - 1, engine._n_thresholds,
-                engine._static["COEFFICIENTS"], self._pitch, engine.lanes.bit_length() - 1, self.profile,
+                len(layout.names), layout.n_neurons, engine._static["COEFFICIENTS"], self.profile,
             ],
         )  # fmt: skip

@@ -22,6 +22,7 @@ _ROOM = 1 << 22
 _GRAPH_STEPS = 50
 _LAUNCH_STEPS = 10_000
 _POISSON, _NOISE = PREFIX.index("poisson_weight"), PREFIX.index("noise")
+_REFRACTORY = PREFIX.index("refractory")
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,9 @@ class DeviceNetwork(ABC):
         """Steps whose spikes surely fit the record, in whole graphs if it holds one."""
         if not self.record:
             return _LAUNCH_STEPS
-        most = min(self._record.shape[1] // self.layout.n_neurons, _LAUNCH_STEPS)
+        # A neuron spikes once in a step and its refractory time.
+        apart = 1 + int(self.layout.populations.coefficients[:, _REFRACTORY].min())
+        most = min(self._record.shape[1] // self.layout.n_neurons * apart, _LAUNCH_STEPS)
         return most - most % _GRAPH_STEPS if most > _GRAPH_STEPS else most
 
     def launch(self, n: int, external: External | None = None) -> None:

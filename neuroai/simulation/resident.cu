@@ -11,9 +11,11 @@
 // the neurons and deliver the pieces. A word carries its step, so that reading it is the barrier: no fence, no
 // shared counter. Each block reads a mailbox of its own.
 //
-// THREADS: of a block. LISTENING: those of the first warps. CHANNELS: 1 or 2. POISSON, CURRENT, STORED,
-// EXTERNAL, RECORD: 0 or 1. START: type of the rows' starts. PROFILE: 1 to count cycles. Products and sums are
-// rounded one by one, as everywhere: the spikes are the CPU's.
+// THREADS: of a block. LISTENING: those of the first warps. BLOCKS, CHANNELS, SLOTS: of the network and its ring.
+// PITCH: most neurons of a block, from a multiple of four on. LANES: of a block as words know it. CLASSES: of
+// sources, as tables of weights know them. LIMITS: thresholds of the drive, 0 without. CURRENT, STORED, EXTERNAL,
+// RECORD: 0 or 1. START: type of the rows' starts. PROFILE: 1 to count cycles. Products and sums are rounded one
+// by one, as everywhere: the spikes are the CPU's.
 
 #define IDS 7            // spikes that fit a pair of words; more are in a list
 #define IDS_FIRST 3
@@ -21,6 +23,7 @@
 #define PIECES 1024      // of up to 32 synapses, that are listed at a time
 #define AHEAD 4          // pieces that a warp fetches before it adds the first
 #define BATCH 256        // sources that workers cut at a time
+#define CLASS_SHIFT 20   // above the source in an entry of ``heard``
 #define PREFIX 8         // see neuron_update/table.py
 #define LEVELS 512
 #define POISSON_TAG 0x40000000u
@@ -28,32 +31,35 @@
 
 typedef unsigned long long word_t;
 
+// What a block keeps in shared memory. Pairs are for even and odd steps.
+struct Shared {
+    int ring[SLOTS][CHANNELS][PITCH];
+    int table[CLASSES][CHANNELS][LEVELS];  // weights onto this block's population
+    int events[PITCH];
+    unsigned limits[LIMITS + 4];
+    START piece_starts[2][PIECES];
+    int pieces[2][PIECES];                 // class, times 64, and number of synapses
+    int own[2][PITCH];                     // places in the block of the neurons that spike
+    int heard[2][IDS * BLOCKS];            // sources of all blocks, with their class
+    int uncut[2][IDS * BLOCKS];            // those that found no room among the pieces
+    int long_blocks[2][BLOCKS];            // blocks with more spikes than fit their words, and how many
+    int long_counts[2][BLOCKS];
+    int n_own[2], n_heard[2], n_pieces[2], n_uncut[2], n_long[2];
+    volatile int gave_up[2];
+};
+
 struct Synapses {
     const START* starts;
     const int* words;
     const int* weights;
     const int* classes;
-    const int* table;  // of this block's population, in shared memory
-    int* ring;         // in shared memory
-    int n_blocks, width, pitch, lane_bits, mask;
-};
-
-// What a block has in shared memory besides, each twice: for even and odd steps.
-struct Lists {
-    int* own;            // places in the block of the neurons that spike
-    int* heard;          // sources, of all blocks
-    START* piece_starts;
-    int* pieces;         // place in the table, times 64, and number of synapses
-    int* uncut;          // sources that found no room among the pieces
-    int* long_blocks;    // blocks with more spikes than fit their words, and their numbers
-    int* long_counts;
-    int *n_own, *n_heard, *n_pieces, *n_uncut, *n_long;
-    volatile int* gave_up;
 };
 
 __device__ inline void workers_meet() { asm volatile("bar.sync 1, %0;" ::"n"(WORKING) : "memory"); }
 
 __device__ inline void listeners_meet() { asm volatile("bar.sync 2, %0;" ::"n"(LISTENING) : "memory"); }
+
+__device__ inline void fence() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 
 __device__ inline void philox(uint4& c, unsigned k0, unsigned k1) {
 #pragma unroll
@@ -71,14 +77,13 @@ __device__ inline int above(unsigned word, uint4 limit) {
 }
 
 // Events of four neighbouring neurons: thresholds, ascending, below their words.
-__device__ inline int4 count_poisson(
-    word_t key, unsigned quad, unsigned step, const unsigned* limits, int n_limits) {
+__device__ inline int4 count_poisson(word_t key, unsigned quad, unsigned step, const unsigned* limits) {
     uint4 u = make_uint4(quad, 0u, POISSON_TAG, step);
     philox(u, (unsigned)key, (unsigned)(key >> 32));
     const unsigned largest = max(max(u.x, u.y), max(u.z, u.w));
     int4 n = make_int4(0, 0, 0, 0);
 #pragma unroll 1
-    for (int j = 0; j < n_limits; j += 4) {
+    for (int j = 0; j < LIMITS; j += 4) {
         const uint4 limit = *(const uint4*)(limits + j);
         if (largest <= limit.x) break;
         n.x += above(u.x, limit);
@@ -89,78 +94,73 @@ __device__ inline int4 count_poisson(
     return n;
 }
 
-__device__ inline void add(const Synapses& s, int word, START k, int kind, int now) {
+__device__ inline void add(const Synapses& all, Shared& s, START k, int word, int kind, int now) {
     const int local = (word >> 9) & 0xFFF, delay = (word >> 21) & 0xFF;
-#if CHANNELS > 1
-    const int channel = local >> s.lane_bits;
-    const int place = channel * s.pitch + local - (channel << s.lane_bits);
-#else
-    const int channel = 0, place = local;
-#endif
+    const int channel = CHANNELS > 1 ? local / LANES : 0, place = CHANNELS > 1 ? local % LANES : local;
 #if STORED
-    const int weight = s.weights[k];
+    const int weight = all.weights[k];
 #else
-    const int weight = s.table[kind + channel * LEVELS + (word & (LEVELS - 1))];
+    const int weight = s.table[kind][channel][word & (LEVELS - 1)];
 #endif
-    atomicAdd(s.ring + ((now + delay) & s.mask) * s.width + place, weight);
+    atomicAdd(&s.ring[(now + delay) & (SLOTS - 1)][channel][place], weight);
 }
 
 // List a source's synapses onto this block in pieces; whether they found room.
-__device__ inline bool cut_row(const Synapses& s, const Lists& lists, int source, int b, int odd) {
-    const START* segment = s.starts + (long long)source * (s.n_blocks + 1) + b;
+__device__ inline bool cut_row(const Synapses& all, Shared& s, int source, int kind, int b, int odd) {
+    const START* segment = all.starts + (long long)source * (BLOCKS + 1) + b;
     const START start = segment[0];
-    const int length = (int)(segment[1] - start);
-    const int kind = s.classes[source] * CHANNELS * LEVELS, pieces = (length + 31) / 32;
-    const int at = atomicAdd(lists.n_pieces + odd, pieces), room = min(pieces, PIECES - at);
+    const int length = (int)(segment[1] - start), pieces = (length + 31) / 32;
+    const int at = atomicAdd(&s.n_pieces[odd], pieces), room = min(pieces, PIECES - at);
     const bool fits = room == pieces;
 #pragma unroll 1
     for (int j = 0; j < room; ++j) {
-        lists.piece_starts[odd * PIECES + at + j] = start + 32 * j;
-        lists.pieces[odd * PIECES + at + j] = fits ? kind << 6 | min(32, length - 32 * j) : 0;
+        s.piece_starts[odd][at + j] = start + 32 * j;
+        s.pieces[odd][at + j] = fits ? kind << 6 | min(32, length - 32 * j) : 0;
     }
     return fits;
 }
 
 // Add the listed pieces; called by all workers.
-__device__ inline void add_pieces(const Synapses& s, const Lists& lists, int odd, int now, int worker) {
-    const int lane = worker & 31, total = min(*(volatile int*)(lists.n_pieces + odd), PIECES);
+__device__ inline void add_pieces(const Synapses& all, Shared& s, int odd, int now, int worker) {
+    const int lane = worker & 31, total = min(*(volatile int*)&s.n_pieces[odd], PIECES);
+#pragma unroll 1
     for (int c = worker / 32; c < total; c += AHEAD * WORKING / 32) {
         int word[AHEAD], piece[AHEAD];
         START at[AHEAD];
 #pragma unroll
         for (int j = 0; j < AHEAD; ++j) {
             const int place = c + j * (WORKING / 32);
-            piece[j] = place < total ? lists.pieces[odd * PIECES + place] : 0;
-            at[j] = place < total ? lists.piece_starts[odd * PIECES + place] + lane : 0;
-            word[j] = lane < (piece[j] & 63) ? s.words[at[j]] : 0;
+            piece[j] = place < total ? s.pieces[odd][place] : 0;
+            at[j] = place < total ? s.piece_starts[odd][place] + lane : 0;
+            word[j] = lane < (piece[j] & 63) ? all.words[at[j]] : 0;
         }
 #pragma unroll
         for (int j = 0; j < AHEAD; ++j)
-            if (lane < (piece[j] & 63)) add(s, word[j], at[j], piece[j] >> 6, now);
+            if (lane < (piece[j] & 63)) add(all, s, at[j], word[j], piece[j] >> 6, now);
     }
 }
 
 // Add the synapses of ``n`` sources that are not cut yet; called by all workers.
 __device__ inline void deliver(
-    const Synapses& s, const Lists& lists, const int* sources, int base, int n, int b, int now, int worker) {
+    const Synapses& all, Shared& s, const int* sources, int base, int n, int b, int now, int worker) {
     const int odd = now & 1;
 #pragma unroll 1
     for (int first = 0; first < n; first += BATCH) {
         workers_meet();
-        if (worker == 0) lists.n_pieces[odd] = 0;
+        if (worker == 0) s.n_pieces[odd] = 0;
         workers_meet();
         if (worker < BATCH && first + worker < n) {
             // Volatile: a list of another block may have an old copy in the first cache.
             const int source = base + ((const volatile int*)sources)[first + worker];
-            if (!cut_row(s, lists, source, b, odd)) {
-                const START* segment = s.starts + (long long)source * (s.n_blocks + 1) + b;
-                const int kind = s.classes[source] * CHANNELS * LEVELS;
+            const int kind = all.classes[source];
+            if (!cut_row(all, s, source, kind, b, odd)) {
+                const START* segment = all.starts + (long long)source * (BLOCKS + 1) + b;
 #pragma unroll 1
-                for (START k = segment[0]; k < segment[1]; ++k) add(s, s.words[k], k, kind, now);
+                for (START k = segment[0]; k < segment[1]; ++k) add(all, s, k, all.words[k], kind, now);
             }
         }
         workers_meet();
-        add_pieces(s, lists, odd, now, worker);
+        add_pieces(all, s, odd, now, worker);
     }
 }
 
@@ -183,57 +183,53 @@ __device__ inline void receive(const word_t* box, word_t& one, word_t& two) {
     asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];" : "=l"(one), "=l"(two) : "l"(box) : "memory");
 }
 
-__device__ inline void fence() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
-
 // Tell all blocks which neurons of this one spike in step ``tag``, hear the same from them, and cut the rows.
 __device__ inline void exchange(
-    const Synapses& s, const Lists& lists, word_t* mail, int* more, const int* bases, int tag, int b,
-    int patience) {
-    const int tid = threadIdx.x, odd = tag & 1, found = lists.n_own[odd], n_blocks = s.n_blocks;
-    const int* own = lists.own + odd * s.pitch;
-    int* heard = lists.heard + odd * IDS * n_blocks;
+    const Synapses& all, Shared& s, word_t* mail, int* more, int tag, int b, int from, int kind, int patience) {
+    const int tid = threadIdx.x, odd = tag & 1, found = s.n_own[odd];
     const word_t step = tag & 0x7FFF;
     word_t one = step << 48 | (word_t)found << 36, two = step << 48;
     if (found > IDS) {
-        int* list = more + ((tag % LISTS) * n_blocks + b) * (1 << s.lane_bits);
-        for (int j = tid; j < found; j += LISTENING) list[j] = own[j];
+        int* list = more + ((tag % LISTS) * BLOCKS + b) * LANES;
+        for (int j = tid; j < found; j += LISTENING) list[j] = s.own[odd][j];
         fence();
         listeners_meet();
     } else {
 #pragma unroll 1
         for (int j = 0; j < found; ++j) {
-            const word_t place = own[j];
+            const word_t place = s.own[odd][j];
             if (j < IDS_FIRST) one |= place << (12 * j); else two |= place << (12 * (j - IDS_FIRST));
         }
     }
-    if (tid < n_blocks) {
-        send(mail + 2 * (((long long)odd * n_blocks + tid) * n_blocks + b), one, two);
-        const word_t* box = mail + 2 * (((long long)odd * n_blocks + b) * n_blocks + tid);
-        const int from = bases[tid];
+    if (tid < BLOCKS) {
+        send(mail + 2 * ((odd * BLOCKS + tid) * BLOCKS + b), one, two);
+        const word_t* box = mail + 2 * ((odd * BLOCKS + b) * BLOCKS + tid);
         int tries = 0;
         do receive(box, one, two);
         while ((one >> 48 != step || two >> 48 != step) && ++tries < patience);
-        if (one >> 48 != step || two >> 48 != step) lists.gave_up[odd] = 1;
+        if (one >> 48 != step || two >> 48 != step) s.gave_up[odd] = 1;
         const int n = (int)(one >> 36) & 0xFFF;
         if (n > IDS) {
             fence();
-            const int at = odd * n_blocks + atomicAdd(lists.n_long + odd, 1);
-            lists.long_blocks[at] = tid;
-            lists.long_counts[at] = n;
+            const int at = atomicAdd(&s.n_long[odd], 1);
+            s.long_blocks[odd][at] = tid;
+            s.long_counts[odd][at] = n;
         } else if (n > 0) {
-            int* to = heard + atomicAdd(lists.n_heard + odd, n);
+            const int at = atomicAdd(&s.n_heard[odd], n);
 #pragma unroll 1
             for (int j = 0; j < n; ++j) {
                 const word_t shifted = j < IDS_FIRST ? one >> (12 * j) : two >> (12 * (j - IDS_FIRST));
-                to[j] = from + ((int)shifted & 0xFFF);
+                s.heard[odd][at + j] = kind << CLASS_SHIFT | (from + ((int)shifted & 0xFFF));
             }
         }
     }
     listeners_meet();
-    if (tid == 0) lists.n_heard[odd ^ 1] = 0;
-    for (int j = tid; j < lists.n_heard[odd]; j += LISTENING)
-        if (!cut_row(s, lists, heard[j], b, odd))
-            lists.uncut[odd * IDS * n_blocks + atomicAdd(lists.n_uncut + odd, 1)] = heard[j];
+    if (tid == 0) s.n_heard[odd ^ 1] = 0;
+    for (int j = tid; j < s.n_heard[odd]; j += LISTENING) {
+        const int source = s.heard[odd][j] & ((1 << CLASS_SHIFT) - 1);
+        if (!cut_row(all, s, source, s.heard[odd][j] >> CLASS_SHIFT, b, odd))
+            s.uncut[odd][atomicAdd(&s.n_uncut[odd], 1)] = source;
+    }
 }
 
 #if PROFILE
@@ -244,32 +240,16 @@ __device__ inline void exchange(
 #endif
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
-    const int* blocks, const int* bases, const float* coefficients, const unsigned* thresholds,
-    float* variables, int* free_at, const float* current, const word_t* seed, const START* starts,
-    const int* words, const int* weights, const int* tables, const int* classes, int* ring, int quantum_bits,
-    word_t* mail, int* more, word_t* tally, int* record, int* recorded, int room, const int* external,
-    const int* external_rows, int external_origin, int first_step, int n_steps, int patience, int* failed,
-    int n_blocks, int n_populations, int n_classes, int n_neurons, int n_inputs, int mask, int n_thresholds,
-    int n_coefficients, int pitch, int lane_bits, int* profile) {
-    extern __shared__ int shared[];
-    const int tid = threadIdx.x, b = blockIdx.x, width = CHANNELS * pitch;
-    START* piece_starts = (START*)shared;
-    int* own_ring = (int*)(piece_starts + 2 * PIECES);
-    int* table = own_ring + (mask + 1) * width;
-    int* events = table + n_classes * CHANNELS * LEVELS;
-    unsigned* limits = (unsigned*)(events + pitch);
-    int* pieces = (int*)limits + n_thresholds;
-    int* own = pieces + 2 * PIECES;
-    int* heard = own + 2 * pitch;
-    int* uncut = heard + 2 * IDS * n_blocks;
-    int* long_blocks = uncut + 2 * IDS * n_blocks;
-    int* long_counts = long_blocks + 2 * n_blocks;
-    int* counts = long_counts + 2 * n_blocks;
-    const Lists lists = {own, heard, piece_starts, pieces, uncut, long_blocks, long_counts, counts, counts + 2,
-                         counts + 4, counts + 6, counts + 8, counts + 10};
-    const Synapses synapses = {starts, words, weights, classes, table, own_ring, n_blocks, width, pitch,
-                               lane_bits, mask};
-
+    const int* blocks, const float* coefficients, const unsigned* thresholds, float* variables, int* free_at,
+    const float* current, const word_t* seed, const START* starts, const int* words, const int* weights,
+    const int* tables, const int* classes, int* ring, int quantum_bits, word_t* mail, int* more, word_t* tally,
+    int* record, int* recorded, int room, const int* external, const int* external_rows, int external_origin,
+    int first_step, int n_steps, int patience, int* failed, int n_populations, int n_neurons,
+    int n_coefficients, int* profile) {
+    extern __shared__ int4 shared[];
+    Shared& s = *(Shared*)shared;
+    const Synapses all = {starts, words, weights, classes};
+    const int tid = threadIdx.x, b = blockIdx.x;
     const int* block = blocks + 6 * b;
     const int first = block[0], stop = block[1], population = block[2];
     const int base = first / 4 * 4, worker = tid - LISTENING, neuron = base + worker;
@@ -299,25 +279,28 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
 #if CURRENT
         push = __fadd_rn(push, __fmul_rn(c[4], current[neuron]));
 #endif
-        row_first = starts[(long long)neuron * (n_blocks + 1)];
-        row_last = starts[(long long)neuron * (n_blocks + 1) + n_blocks];
+        row_first = starts[(long long)neuron * (BLOCKS + 1)];
+        row_last = starts[(long long)neuron * (BLOCKS + 1) + BLOCKS];
     }
+    // What a listener knows of the block that it listens to.
+    const int other = tid < BLOCKS ? tid : 0, from = blocks[6 * other] / 4 * 4, kind = blocks[6 * other + 2];
 #if !STORED
 #pragma unroll 1
-    for (int j = tid; j < n_classes * CHANNELS * LEVELS; j += THREADS) {
+    for (int j = tid; j < CLASSES * CHANNELS * LEVELS; j += THREADS) {
         const int of = j / (CHANNELS * LEVELS), rest = j % (CHANNELS * LEVELS);
-        table[j] = tables[(of * n_populations + population) * CHANNELS * LEVELS + rest];
+        s.table[of][rest / LEVELS][rest % LEVELS] = tables[(of * n_populations + population) * CHANNELS * LEVELS + rest];
     }
 #endif
 #pragma unroll 1
-    for (int j = tid; j < (mask + 1) * width; j += THREADS) {
-        const int slot = j / width, place = j % width, lane = place % pitch;
-        const bool mine = base + lane >= first && base + lane < stop;
-        own_ring[j] = mine ? ring[(long long)slot * n_inputs + place / pitch * n_neurons + base + lane] : 0;
+    for (int j = tid; j < SLOTS * CHANNELS * PITCH; j += THREADS) {
+        const int at = base + j % PITCH, row = j / PITCH;
+        const bool mine = at >= first && at < stop;
+        s.ring[row / CHANNELS][row % CHANNELS][j % PITCH] = mine ? ring[(long long)row * n_neurons + at] : 0;
     }
 #pragma unroll 1
-    for (int j = tid; j < n_thresholds; j += THREADS) limits[j] = thresholds[population * n_thresholds + j];
-    if (tid < 12) counts[tid] = 0;
+    for (int j = tid; j < LIMITS; j += THREADS) s.limits[j] = thresholds[population * LIMITS + j];
+    if (tid < 2)
+        s.n_own[tid] = s.n_heard[tid] = s.n_pieces[tid] = s.n_uncut[tid] = s.n_long[tid] = s.gave_up[tid] = 0;
     __syncthreads();
     const int last_step = first_step + n_steps;
     int now = first_step - 1;
@@ -328,16 +311,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
         const int odd = now & 1, next = odd ^ 1;
         if (inside) {
             if (now >= first_step) {
-                int* slot = own_ring + (now & mask) * width + worker;
-                float arrived = __fmul_rn((float)slot[0], quantum), second = 0.0f;
-                slot[0] = 0;
+                const int slot = now & (SLOTS - 1);
+                float arrived = __fmul_rn((float)s.ring[slot][0][worker], quantum);
+                s.ring[slot][0][worker] = 0;
 #if CHANNELS > 1
-                if (channels > 1) second = __fmul_rn((float)slot[pitch], quantum);
-                slot[pitch] = 0;
+                float second = 0.0f;
+                if (channels > 1) second = __fmul_rn((float)s.ring[slot][1][worker], quantum);
+                s.ring[slot][1][worker] = 0;
 #endif
-#if POISSON
-                const float extra = __fmul_rn(event_weight, (float)events[worker]);
-                if (events_first) arrived = __fadd_rn(arrived, extra); else second = __fadd_rn(second, extra);
+#if LIMITS
+                const float extra = __fmul_rn(event_weight, (float)s.events[worker]);
+                if (events_first) arrived = __fadd_rn(arrived, extra);
+#if CHANNELS > 1
+                else second = __fadd_rn(second, extra);
+#endif
 #endif
                 i_0 = __fadd_rn(__fmul_rn(p11_0, i_0), arrived);
 #if CHANNELS > 1
@@ -363,41 +350,40 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
 #endif
             will = can && __fsub_rn(moved, threshold) >= 0.0f;
             if (will) {
-                own[next * pitch + atomicAdd(lists.n_own + next, 1)] = worker;
-                const START* row = starts + (long long)neuron * (n_blocks + 1);
-                call_up(row, row + n_blocks + 1);
+                s.own[next][atomicAdd(&s.n_own[next], 1)] = worker;
+                const START* row = starts + (long long)neuron * (BLOCKS + 1);
+                call_up(row, row + BLOCKS + 1);
                 call_up(words + row_first, words + row_last);
             }
         }
-        if (worker == 0) lists.n_pieces[next] = lists.n_uncut[next] = lists.n_long[next] = 0;
+        if (worker == 0) s.n_pieces[next] = s.n_uncut[next] = s.n_long[next] = 0;
         __syncthreads();
-        LAP(0, lists.gave_up[odd])
-        if (lists.gave_up[odd]) break;
+        LAP(0, s.gave_up[odd])
+        if (s.gave_up[odd]) break;
         const bool more_steps = now + 1 < last_step;
         if (worker < 0) {
-            if (more_steps) exchange(synapses, lists, mail, more, bases, now + 1, b, patience);
-            LAP(1, *(volatile int*)(lists.n_pieces + next))
+            if (more_steps) exchange(all, s, mail, more, now + 1, b, from, kind, patience);
+            LAP(1, *(volatile int*)&s.n_pieces[next])
             continue;
         }
-        if (worker == 0) lists.n_own[odd] = 0;
-#if POISSON
+        if (worker == 0) s.n_own[odd] = 0;
+#if LIMITS
         // The last threads draw the drive.
         const int quad = WORKING - 1 - worker;
-        if (quad < pitch / 4 && more_steps)
-            ((int4*)events)[quad] = count_poisson(key, base / 4 + quad, now + 1, limits, n_thresholds);
+        if (quad < PITCH / 4 && more_steps)
+            ((int4*)s.events)[quad] = count_poisson(key, base / 4 + quad, now + 1, s.limits);
 #endif
         LAP(1, 0)
-        add_pieces(synapses, lists, odd, now, worker);
-        const int n_long = lists.n_long[odd];
+        add_pieces(all, s, odd, now, worker);
+        const int n_long = s.n_long[odd];
 #pragma unroll 1
         for (int j = -1; j < n_long + EXTERNAL; ++j) {
-            const int* sources = uncut + odd * IDS * n_blocks;
-            int from = 0, n = lists.n_uncut[odd];
+            const int* sources = s.uncut[odd];
+            int before = 0, n = s.n_uncut[odd];
             if (j >= 0 && j < n_long) {
-                const int other = long_blocks[odd * n_blocks + j];
-                sources = more + ((now % LISTS) * n_blocks + other) * (1 << lane_bits);
-                from = bases[other];
-                n = long_counts[odd * n_blocks + j];
+                sources = more + ((now % LISTS) * BLOCKS + s.long_blocks[odd][j]) * LANES;
+                before = blocks[6 * s.long_blocks[odd][j]] / 4 * 4;
+                n = s.long_counts[odd][j];
             }
 #if EXTERNAL
             if (j == n_long) {
@@ -407,11 +393,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
                 n = place[1] - place[0];
             }
 #endif
-            deliver(synapses, lists, sources, from, n, b, now, worker);
+            deliver(all, s, sources, before, n, b, now, worker);
         }
         LAP(2, 0)
         workers_meet();
-        LAP(3, *(volatile int*)(lists.n_own + odd))
+        LAP(3, *(volatile int*)&s.n_own[odd])
     }
     __syncthreads();
     if (inside) {
@@ -423,10 +409,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
 #endif
     }
 #pragma unroll 1
-    for (int j = tid; j < (mask + 1) * width; j += THREADS) {
-        const int slot = j / width, place = j % width, lane = place % pitch;
-        if (base + lane >= first && base + lane < stop)
-            ring[(long long)slot * n_inputs + place / pitch * n_neurons + base + lane] = own_ring[j];
+    for (int j = tid; j < SLOTS * CHANNELS * PITCH; j += THREADS) {
+        const int at = base + j % PITCH, row = j / PITCH;
+        if (at >= first && at < stop)
+            ring[(long long)row * n_neurons + at] = s.ring[row / CHANNELS][row % CHANNELS][j % PITCH];
     }
     if (n_spikes) atomicAdd(tally + block[5], (word_t)n_spikes);
     if (tid == 0 && now < last_step) *failed = 1;

@@ -44,7 +44,7 @@ def translated(source: str) -> str:
     def replace(match: re.Match[str]) -> str:
         return next(ours for theirs, ours in ASSEMBLY.items() if theirs in match[0])
 
-    source = source.replace("extern __shared__ int shared[];", "int* shared = SHARED;")
+    source = source.replace("extern __shared__ int4 shared[];", "int* shared = SHARED;")
     return re.sub(r'asm volatile\(.*?"?\);', replace, source)
 
 
