@@ -2,9 +2,8 @@
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
 """Segment overlap in Triton.
 
-Gather, one row: bits are looked up in the packed words while the synapse lists stream by; in shared memory
-where `shared_cells` can, else in the first cache. Gather, more rows: byte c of a table holds cell c's bits of
-eight rows; four bits are spread over the four bytes of a word, so that one sum counts four rows, for lists
+Gather, one row: bits are looked up in the packed words while the synapse lists stream by. Gather, more rows:
+byte c of a table holds cell c's bits of eight rows (both in shared memory where `shared_cells` can); four bits are spread over the four bytes of a word, so that one sum counts four rows, for lists
 of up to 255. Gather, more than eight rows: a word holds a cell's bits of 64 rows, and a segment's words are
 added bit by bit, the sum's digits in words of their own: two operations a digit add 64 rows at once.
 """
@@ -251,6 +250,21 @@ def _cells(bits: PackedBits) -> Tensor:
     return bits.words.contiguous() if len(bits.words) == 1 else _table(bits, ROWS)
 
 
+def _in_shared_memory(
+    bits: PackedBits, cells: Tensor, index: SegmentIndex, outputs: tuple[Tensor, ...], per: int = 0
+) -> bool:
+    """Write the outputs with cells in shared memory, or of several rows which cells are active in any."""
+    if shared_cells.fits(cells, index, per):
+        shared_cells.launch(cells, index, *outputs, per=per)
+        return True
+    words = bits.words.contiguous()
+    filtered = 1 < len(words) <= ROWS and cells.dtype == torch.uint8
+    if filtered and shared_cells.fits(words, index, per, cells):
+        shared_cells.launch(words, index, *outputs, per=per, table=cells)
+        return True
+    return False
+
+
 def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
     """Look every synapse up: in packed words for one row or long lists, else 8 rows a byte or 64 a word."""
     out, n_rows, long = _new_output(bits, index), len(bits.words), index.n_slots > _LONGEST_LIST
@@ -267,9 +281,9 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
     slots = min(triton.next_power_of_2(max(1, index.n_slots)), 256)
     block = max(1, _TILE // slots)
     programs = triton.cdiv(index.n_segments, block)
-    if shared_cells.fits(cells, index):
-        shared_cells.launch(cells, index, out)
-    elif n_rows == 1 or long:
+    if _in_shared_memory(bits, cells, index, (out,)):
+        return out
+    if n_rows == 1 or long:
         _gather_bits[(programs, n_rows)](
             cells, index.synapses, out, index.n_segments, index.n_slots, cells.shape[1],
             BLOCK=block, SLOTS=slots, num_warps=_WARPS,
@@ -291,6 +305,8 @@ def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> 
     n_neurons = index.n_segments // n_per_neuron
     largest = torch.empty((n_rows, n_neurons), dtype=torch.int32, device=bits.words.device)
     best = torch.empty_like(largest)
+    if not largest.numel():
+        return largest, best
     if n_rows > ROWS:
         table, neurons = _table(bits, WORD_ROWS), max(1, _SEGMENTS // n_per_neuron)
         _respond_digits[(triton.cdiv(n_neurons, neurons) * len(table),)](
@@ -301,9 +317,9 @@ def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> 
     cells, neurons = _cells(bits), max(1, _TILE // (slots * n_per_neuron))
     sizes = {"NEURONS": neurons, "PER": n_per_neuron, "SLOTS": slots, "num_warps": _WARPS}
     programs = (triton.cdiv(n_neurons, neurons),)
-    if shared_cells.fits(cells, index, n_per_neuron):
-        shared_cells.launch(cells, index, largest, best, n_per_neuron)
-    elif n_rows == 1:
+    if _in_shared_memory(bits, cells, index, (largest, best), n_per_neuron):
+        return largest, best
+    if n_rows == 1:
         _respond_bits[programs](cells, index.synapses, largest, best, n_neurons, index.n_slots, **sizes)
     else:
         _respond_bytes[programs](

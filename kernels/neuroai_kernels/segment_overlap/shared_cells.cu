@@ -3,8 +3,10 @@
 // Random reads of 32 threads cost a multiprocessor about four cycles there, and eight or more in the first
 // cache, which the synapse lists that stream by would also clear of cells.
 //
-// ROWS: 1, 32 cells a word; or 8, a cell's bits in a byte. SLOTS: synapses a segment, a power of two up to 128,
-// at least 4 (16 for eight rows). PER: segments a neuron, 0 to write every overlap. THREADS: of a block.
+// ROWS: 1, 32 cells a word; or 8, a cell's bits in a byte. FILTER: 1 where the bytes do not fit in shared memory;
+// then it says which cells are active in any row, 32 a word, and only their bytes are fetched. SLOTS: synapses a
+// segment, a power of two up to 128, at least 4 (16 for eight rows). PER: segments a neuron, 0 to write every
+// overlap. THREADS: of a block.
 
 #define AHEAD 4  // loads of four synapses that a thread has under way
 #define LANES (SLOTS / 4)
@@ -17,12 +19,19 @@
 #define SUMS (2 * AHEAD)  // words 2u and 2u + 1: the segment of load u, a row a byte
 #endif
 
-__device__ inline void look_up(const unsigned char* cells, int cell, int u, unsigned int* sums) {
+__device__ inline void look_up(
+    const unsigned char* cells, const unsigned char* table, int cell, int u, unsigned int* sums) {
+#if ROWS == 1 || FILTER
+    const unsigned int active = (((const unsigned int*)cells)[cell >> 5] >> (cell & 31)) & 1u;
+#endif
 #if ROWS == 1
-    const unsigned int word = ((const unsigned int*)cells)[cell >> 5];
-    sums[0] += ((word >> (cell & 31)) & 1u) << (8 * u);
+    sums[0] += active << (8 * u);
+#else
+#if FILTER
+    const unsigned int rows = active ? __ldg(table + cell) : 0u;
 #else
     const unsigned int rows = cells[cell];
+#endif
     sums[2 * u] += ((rows & 15u) * 0x00204081u) & 0x01010101u;
     sums[2 * u + 1] += ((rows >> 4) * 0x00204081u) & 0x01010101u;
 #endif
@@ -38,8 +47,8 @@ __device__ inline int count_of(const unsigned int* sums, int u, int row) {
 
 // Sums of AHEAD * TOGETHER segments, in all lanes of a segment.
 __device__ inline void overlaps(
-    const unsigned char* cells, const int4* synapses, long long first, long long n_loads, int lane,
-    unsigned int* sums) {
+    const unsigned char* cells, const unsigned char* table, const int4* synapses, long long first,
+    long long n_loads, int lane, unsigned int* sums) {
     int4 listed[AHEAD];
 #pragma unroll
     for (int u = 0; u < AHEAD; ++u) {
@@ -50,10 +59,10 @@ __device__ inline void overlaps(
     for (int i = 0; i < SUMS; ++i) sums[i] = 0;
 #pragma unroll
     for (int u = 0; u < AHEAD; ++u) {
-        look_up(cells, listed[u].x, u, sums);
-        look_up(cells, listed[u].y, u, sums);
-        look_up(cells, listed[u].z, u, sums);
-        look_up(cells, listed[u].w, u, sums);
+        look_up(cells, table, listed[u].x, u, sums);
+        look_up(cells, table, listed[u].y, u, sums);
+        look_up(cells, table, listed[u].z, u, sums);
+        look_up(cells, table, listed[u].w, u, sums);
     }
 #pragma unroll
     for (int step = LANES / 2; step > 0; step /= 2) {
@@ -81,13 +90,23 @@ __device__ inline void write_overlaps(
     }
 }
 
+// n_bytes: of the cells of a row (packed), or of all (a byte each).
 extern "C" __global__ void __launch_bounds__(THREADS) shared_cells(
-    const unsigned char* given, const int4* synapses, int* out, int* best, int n_bytes, int n_rows,
-    int n_segments) {
+    const unsigned char* given, const unsigned char* table, const int4* synapses, int* out, int* best,
+    int n_bytes, int n_rows, int n_segments) {
     extern __shared__ uint4 held[];
-    for (int i = threadIdx.x; i < n_bytes / 16; i += THREADS) held[i + 1] = ((const uint4*)given)[i];
     unsigned char* cells = (unsigned char*)held + FIRST;
+#if FILTER
+    const int n_words = n_bytes / 4;
+    for (int i = threadIdx.x; i < n_words; i += THREADS) {
+        unsigned int any = 0;
+        for (int r = 0; r < n_rows; ++r) any |= ((const unsigned int*)given)[r * n_words + i];
+        ((unsigned int*)cells)[i] = any;
+    }
+#else
+    for (int i = threadIdx.x; i < n_bytes / 16; i += THREADS) held[i + 1] = ((const uint4*)given)[i];
     for (int i = n_bytes / 16 * 16 + threadIdx.x; i < n_bytes; i += THREADS) cells[i] = given[i];
+#endif
     if (threadIdx.x < FIRST) cells[(int)threadIdx.x - FIRST] = 0;
     __syncthreads();
     const int lane = threadIdx.x & 31;
@@ -97,7 +116,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) shared_cells(
     unsigned int sums[SUMS];
 #if PER == 0
     for (long long first = warp * 32 * AHEAD; first < n_loads; first += n_warps * 32 * AHEAD) {
-        overlaps(cells, synapses, first, n_loads, lane, sums);
+        overlaps(cells, table, synapses, first, n_loads, lane, sums);
         write_overlaps(sums, out, first, n_segments, n_rows, lane);
     }
 #else
@@ -107,7 +126,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) shared_cells(
 #pragma unroll
         for (int r = 0; r < ROWS; ++r) most[r] = -1;
         for (int part = 0; part < PER; part += AHEAD * TOGETHER) {
-            overlaps(cells, synapses, (neuron * PER + part) * LANES, n_loads, lane, sums);
+            overlaps(cells, table, synapses, (neuron * PER + part) * LANES, n_loads, lane, sums);
 #pragma unroll
             for (int u = 0; u < AHEAD; ++u) {
                 // Count first, then the lower segment: one maximum finds both.

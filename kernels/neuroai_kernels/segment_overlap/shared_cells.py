@@ -20,13 +20,14 @@ def _most_bytes(device: torch.device) -> int:
 
 
 def _bytes(cells: Tensor) -> int:
-    return _FIRST + -(-cells.nbytes // 16) * 16
+    """Shared memory that one row of words, or the bytes of all, take."""
+    return _FIRST + -(-cells[0].nbytes // 16) * 16
 
 
 @lru_cache(maxsize=16)
-def _kernel(rows: int, slots: int, per: int, device: torch.device) -> Any | None:
+def _kernel(rows: int, filtered: bool, slots: int, per: int, device: torch.device) -> Any | None:
     """The compiled kernel; None where NVRTC is missing."""
-    sizes = {"ROWS": rows, "SLOTS": slots, "PER": per, "THREADS": _THREADS}
+    sizes = {"ROWS": rows, "FILTER": int(filtered), "SLOTS": slots, "PER": per, "THREADS": _THREADS}
     head = "".join(f"#define {name} {value}\n" for name, value in sizes.items())
     source = (files("neuroai_kernels.segment_overlap") / "shared_cells.cu").read_text()
     try:
@@ -38,48 +39,57 @@ def _kernel(rows: int, slots: int, per: int, device: torch.device) -> Any | None
     return kernel
 
 
-def _compiled(cells: Tensor, index: SegmentIndex, per: int) -> Any | None:
-    return _kernel(8 if cells.dtype == torch.uint8 else 1, index.n_slots, per, cells.device)
+def _compiled(cells: Tensor, table: Tensor | None, index: SegmentIndex, per: int) -> Any | None:
+    rows = 1 if table is None and cells.dtype == torch.int32 else 8
+    return _kernel(rows, table is not None, index.n_slots, per, cells.device)
 
 
-def fits(cells: Tensor, index: SegmentIndex, per: int = 0) -> bool:
+def fits(cells: Tensor, index: SegmentIndex, per: int = 0, table: Tensor | None = None) -> bool:
     """Whether :func:`launch` takes such cells, segments and neurons of ``per`` segments; else Triton does."""
-    smallest = 16 if cells.dtype == torch.uint8 else 4
+    smallest = 4 if table is None and cells.dtype == torch.int32 else 16
     return (
         cells.is_cuda
-        and cells.is_contiguous()
         and index.n_slots in {4, 8, 16, 32, 64, 128}
         and index.n_slots >= smallest
         and index.n_segments <= _LARGEST_INT
         and per * index.n_slots % (128 * _AHEAD) == 0
         and cells.data_ptr() % 16 == index.synapses.data_ptr() % 16 == 0
         and _bytes(cells) <= _most_bytes(cells.device)
-        and _compiled(cells, index, per) is not None
+        and _compiled(cells, table, index, per) is not None
     )
 
 
-def launch(cells: Tensor, index: SegmentIndex, out: Tensor, best: Tensor | None = None, per: int = 0) -> None:
+def launch(
+    cells: Tensor,
+    index: SegmentIndex,
+    out: Tensor,
+    best: Tensor | None = None,
+    per: int = 0,
+    table: Tensor | None = None,
+) -> None:
     """Write every overlap; or, with ``per``, each neuron's largest and the first segment that has it.
 
     Parameters
     ----------
-    cells : int32 tensor (1, words) or uint8 tensor (1, n)
-        One row's packed words, or of up to eight rows the bits of a cell as a byte.
+    cells : contiguous int32 tensor (1, words) or uint8 tensor (1, n)
+        One row's packed words, or of up to eight rows the bits of a cell as a byte. With a table: the packed
+        words of up to eight rows, (rows, words).
     index : SegmentIndex
     out, best : int32 tensors (rows, segments) or (rows, neurons)
     per : int
         Segments a neuron.
+    table : uint8 tensor (1, n), optional
+        A byte a cell, left in global memory: read for cells that are active in some row.
     """
-    kernel = _compiled(cells, index, per)
+    kernel, device = _compiled(cells, table, index, per), cells.device
     assert kernel is not None, "fits() was not asked"
-    device = cells.device
     blocks = torch.cuda.get_device_properties(device).multi_processor_count
     most = -(-index.n_segments * index.n_slots // (_THREADS * 4 * _AHEAD))
+    tensors = [cells, cells if table is None else table, index.synapses, out, out if best is None else best]
     with torch.cuda.device(device):
         kernel(
             grid=(min(blocks, most), 1, 1),
             block=(_THREADS, 1, 1),
-            args=[cells, index.synapses, out, out if best is None else best, cells.nbytes, len(out),
-                  index.n_segments],
+            args=[*tensors, cells[0].nbytes, len(out), index.n_segments],
             shared_mem=_bytes(cells),
-        )  # fmt: skip
+        )

@@ -48,6 +48,8 @@ static T __shfl_xor_sync(unsigned, T value, int step) {
     return found;
 }
 
+static unsigned __ldg(const unsigned char* place) { return *place; }
+
 template <class T>
 static T __ldcs(const T* place) {
     return *place;
@@ -62,11 +64,12 @@ static void __stcs(T* place, T value) {
 
 static bool right(int n_cells, int n_segments, int n_rows, std::mt19937& random) {
     const int per = PER ? PER : 1, n_blocks = 2, n_units = n_segments / per;
-    std::vector<unsigned> words((n_cells + 31) / 32);
+    const int n_words = (n_cells + 31) / 32;
+    std::vector<unsigned> words((size_t)n_rows * n_words);
     std::vector<unsigned char> rows(n_cells);
     for (int i = 0; i < n_cells; ++i) {
         for (int r = 0; r < n_rows; ++r) rows[i] |= (random() % 3 == 0) << r;
-        words[i / 32] |= (rows[i] & 1u) << (i % 32);
+        for (int r = 0; r < n_rows; ++r) words[r * n_words + i / 32] |= (rows[i] >> r & 1u) << (i % 32);
     }
     std::vector<int> synapses((size_t)n_segments * SLOTS), exact((size_t)n_rows * n_segments);
     for (size_t k = 0; k < synapses.size(); ++k) {
@@ -74,8 +77,9 @@ static bool right(int n_cells, int n_segments, int n_rows, std::mt19937& random)
         if (cell >= 0)
             for (int r = 0; r < n_rows; ++r) exact[r * n_segments + k / SLOTS] += rows[cell] >> r & 1;
     }
-    const unsigned char* given = ROWS == 1 ? (const unsigned char*)words.data() : rows.data();
-    const int n_bytes = ROWS == 1 ? 4 * words.size() : rows.size();
+    const bool packed = ROWS == 1 || FILTER;
+    const unsigned char* given = packed ? (const unsigned char*)words.data() : rows.data();
+    const int n_bytes = packed ? 4 * n_words : n_cells;
     std::vector<int> out(n_rows * n_units, -7), best(n_rows * n_units, -7);
     gridDim = {n_blocks, 1, 1};
     for (int x = 0; x < n_blocks; ++x) {
@@ -85,8 +89,8 @@ static bool right(int n_cells, int n_segments, int n_rows, std::mt19937& random)
         for (int t = 0; t < THREADS; ++t)
             threads.emplace_back([&, t] {
                 threadIdx = {t, 0, 0};
-                shared_cells(given, (const int4*)synapses.data(), out.data(), best.data(), n_bytes, n_rows,
-                             n_segments);
+                shared_cells(given, rows.data(), (const int4*)synapses.data(), out.data(), best.data(), n_bytes,
+                             n_rows, n_segments);
             });
         for (std::thread& thread : threads) thread.join();
     }

@@ -163,26 +163,19 @@ def test_unavailable():
 
 
 @pytest.mark.parametrize(
-    ("rows", "slots", "per"),
+    ("rows", "filtered", "slots", "per"),
     [
-        (1, 4, 0),
-        (1, 32, 0),
-        (1, 128, 0),
-        (1, 8, 64),
-        (1, 32, 32),
-        (8, 16, 0),
-        (8, 128, 0),
-        (8, 32, 32),
-        (8, 128, 4),
+        (1, 0, 4, 0), (1, 0, 32, 0), (1, 0, 128, 0), (1, 0, 8, 64), (1, 0, 32, 32), (8, 0, 16, 0),
+        (8, 0, 128, 0), (8, 0, 32, 32), (8, 0, 128, 4), (8, 1, 32, 0), (8, 1, 32, 32),
     ],
-)
-def test_shared_memory_kernel_run_on_a_cpu(rows, slots, per, tmp_path, repository):
+)  # fmt: skip
+def test_shared_memory_kernel_run_on_a_cpu(rows, filtered, slots, per, tmp_path, repository):
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("no C++ compiler")
     here, program = repository / "tests/kernels/segment_overlap", tmp_path / "shared_cells"
     include = f"-I{repository / 'kernels/neuroai_kernels/segment_overlap'}"
-    sizes = {"ROWS": rows, "SLOTS": slots, "PER": per, "THREADS": 64}
+    sizes = {"ROWS": rows, "FILTER": filtered, "SLOTS": slots, "PER": per, "THREADS": 64}
     options = ["-std=c++20", "-pthread", include, *(f"-D{name}={value}" for name, value in sizes.items())]
     source = str(here / "shared_cells_on_a_cpu.cpp")
     subprocess.run([compiler, *options, source, "-o", str(program)], check=True)
