@@ -3,9 +3,10 @@
 """Segment overlap in Triton.
 
 Gather, one row: bits are looked up in the packed words while the synapse lists stream by. Gather, more rows:
-byte c of a table holds cell c's bits of eight rows (both in shared memory where `shared_cells` can); four bits are spread over the four bytes of a word, so that one sum counts four rows, for lists
-of up to 255. Gather, more than eight rows: a word holds a cell's bits of 64 rows, and a segment's words are
-added bit by bit, the sum's digits in words of their own: two operations a digit add 64 rows at once.
+byte c of a table holds cell c's bits of eight rows; four bits are spread over the four bytes of a word, so
+that one sum counts four rows, for lists of up to 255. Where `shared_cells` can, both look up in shared memory.
+Gather, more than eight rows: a word holds a cell's bits of 64 rows, and a segment's words are added bit by
+bit, the sum's digits in words of their own: two operations a digit add 64 rows at once.
 """
 
 import torch
@@ -251,16 +252,21 @@ def _cells(bits: PackedBits) -> Tensor:
 
 
 def _in_shared_memory(
-    bits: PackedBits, cells: Tensor, index: SegmentIndex, outputs: tuple[Tensor, ...], per: int = 0
+    bits: PackedBits,
+    cells: Tensor,
+    index: SegmentIndex,
+    out: Tensor,
+    best: Tensor | None = None,
+    per: int = 0,
 ) -> bool:
     """Write the outputs with cells in shared memory, or of several rows which cells are active in any."""
     if shared_cells.fits(cells, index, per):
-        shared_cells.launch(cells, index, *outputs, per=per)
+        shared_cells.launch(cells, index, out, best, per)
         return True
     words = bits.words.contiguous()
     filtered = 1 < len(words) <= ROWS and cells.dtype == torch.uint8
     if filtered and shared_cells.fits(words, index, per, cells):
-        shared_cells.launch(words, index, *outputs, per=per, table=cells)
+        shared_cells.launch(words, index, out, best, per, cells)
         return True
     return False
 
@@ -281,7 +287,7 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
     slots = min(triton.next_power_of_2(max(1, index.n_slots)), 256)
     block = max(1, _TILE // slots)
     programs = triton.cdiv(index.n_segments, block)
-    if _in_shared_memory(bits, cells, index, (out,)):
+    if _in_shared_memory(bits, cells, index, out):
         return out
     if n_rows == 1 or long:
         _gather_bits[(programs, n_rows)](
@@ -317,7 +323,7 @@ def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> 
     cells, neurons = _cells(bits), max(1, _TILE // (slots * n_per_neuron))
     sizes = {"NEURONS": neurons, "PER": n_per_neuron, "SLOTS": slots, "num_warps": _WARPS}
     programs = (triton.cdiv(n_neurons, neurons),)
-    if _in_shared_memory(bits, cells, index, (largest, best), n_per_neuron):
+    if _in_shared_memory(bits, cells, index, largest, best, n_per_neuron):
         return largest, best
     if n_rows == 1:
         _respond_bits[programs](cells, index.synapses, largest, best, n_neurons, index.n_slots, **sizes)
