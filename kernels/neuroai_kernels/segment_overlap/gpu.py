@@ -4,7 +4,7 @@
 
 Gather, one row: bits are looked up in the packed words while the synapse lists stream by. Gather, more rows:
 byte c of a table holds cell c's bits of eight rows; four bits are spread over the four bytes of a word, so
-that one sum counts four rows, for lists of up to 255. Where `shared_cells` can, both look up in shared memory.
+that one sum counts four rows, for lists of up to 255. Both look up in shared memory where `shared_cells` can.
 Gather, more than eight rows: a word holds a cell's bits of 64 rows, and a segment's words are added bit by
 bit, the sum's digits in words of their own: two operations a digit add 64 rows at once.
 """
