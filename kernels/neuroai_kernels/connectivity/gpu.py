@@ -30,7 +30,7 @@ _SORTED_AT_ONCE = 1 << 23
 
 @triton.jit
 def _scaled(word, n):
-    return ((word.to(tl.uint64) * n.to(tl.uint64)) >> 32).to(tl.int64)
+    return tl.umulhi(word, tl.zeros_like(word) + n.to(tl.uint32)).to(tl.int64)
 
 
 @triton.jit

@@ -12,15 +12,15 @@ from neuroai_kernels.drawn_delivery.rows import DrawnRows
 
 __all__ = ["deliver_drawn_gpu", "launch_drawn"]
 
-_PROGRAMS = 8
+_PROGRAMS = 16
 _BLOCK = 128
 
 
 @triton.jit
 def _add(target, level, late, inside, first_target, weights, delays, buffer, now, n_inputs, mask):
-    delay = tl.load(delays + late, inside, 1).to(tl.int64)
+    slot = (now + tl.load(delays + late, inside, 1).to(tl.int32)) & mask
     weight = tl.load(weights + level, inside, 0).to(buffer.dtype.element_ty)
-    place = ((now + delay) & mask) * n_inputs + first_target + target
+    place = slot.to(tl.int64) * n_inputs + first_target + target
     tl.atomic_add(buffer + place, weight, inside, sem="relaxed")
 
 
@@ -29,7 +29,7 @@ def _drawn_kernel(
     spikes, count, seed, table, counts, weights, delays, classes, members, starts, radii, cosines, buffer,
     step, n_inputs, mask, most, chunks, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    key, now = tl.load(seed).to(tl.uint64), tl.load(step).to(tl.int64)
+    key, now = tl.load(seed).to(tl.uint64), tl.load(step).to(tl.int32)
     pieces = tl.load(count).to(tl.int64) * most * chunks
     for piece in range(tl.program_id(0), pieces, tl.num_programs(0)):
         source = tl.load(spikes + piece // (most * chunks)).to(tl.int64)
