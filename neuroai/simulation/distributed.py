@@ -94,7 +94,7 @@ class DistributedEngine:
         self, layout: Layout, *, deterministic: bool = True, group: "dist.ProcessGroup | None" = None
     ) -> None:
         if layout.plastic is not None:
-            raise ConfigError("plastic projections run in one process only")
+            raise ConfigError("plastic projections run in one process only: leave distributed=True out")
         self.layout, self.position, self.current = layout, 0, layout.current
         self.ranks = Ranks(group, torch.device("cpu"))
         own = shares(layout, self.ranks.rank, self.ranks.n)

@@ -86,7 +86,7 @@ class DistributedGpuEngine(DeviceNetwork):
     ) -> None:
         device = torch.device(device)
         if layout.plastic is not None:
-            raise ConfigError("plastic projections run in one process on a CPU only: device='cpu'")
+            raise ConfigError("plastic projections run in one process only: leave distributed=True out")
         if layout.n_rows > _MOST_ROWS:
             raise ConfigError(f"{layout.n_rows} neurons and sources: ranks on cards take up to {_MOST_ROWS}")
         self.ranks = Ranks(group, device)

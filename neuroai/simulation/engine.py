@@ -160,7 +160,7 @@ def make_engine(
     Raises
     ------
     ConfigError
-        If the device is not there, or learns not.
+        If the device is not there.
     """
     if distributed:
         from neuroai.simulation.distributed import distributed_engine
@@ -172,7 +172,9 @@ def make_engine(
     if kind != "cuda" or not torch.cuda.is_available():
         raise ConfigError(f"device {device!r}: expected 'cpu', or 'cuda' on a machine with an NVIDIA GPU")
     if layout.plastic is not None:
-        raise ConfigError("plastic projections run on a CPU only: device='cpu'")
+        from neuroai.simulation.plasticity_gpu import PlasticEngine
+
+        return PlasticEngine(layout, device)
     from neuroai.simulation.gpu_large import gpu_engine
 
     return gpu_engine(layout, device)

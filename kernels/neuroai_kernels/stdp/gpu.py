@@ -15,7 +15,7 @@ from torch import Tensor
 from neuroai_kernels.event_matmul.index import SynapseIndex
 from neuroai_kernels.stdp.rule import StdpRule, StdpTraces
 
-__all__ = ["stdp_step"]
+__all__ = ["depress_gpu", "potentiate_gpu", "raise_gpu", "stdp_step"]
 
 # Neurons of a program: so few that two of them seldom spike together; lanes at a row.
 _ROWS, _LANES = 8, 1024
@@ -93,6 +93,69 @@ def _kind(power: float) -> int:
     return int(power) if power in (0.0, 1.0) else 2
 
 
+def _on_device(step: int | Tensor, device: torch.device) -> Tensor:
+    return step if isinstance(step, Tensor) else torch.full((1,), step, dtype=torch.int64, device=device)
+
+
+def _move(
+    weights: Tensor, index: tuple[Tensor, Tensor, Tensor | None], spikes: Tensor, trace: Tensor, last: Tensor,
+    step: int | Tensor, numbers: tuple[float, ...], mean_row: int,
+) -> None:  # fmt: skip
+    """Row starts, partners and places of the side that spikes; trace of the other side."""
+    indptr, partners, places = index
+    block = min(_LANES, max(32, triton.next_power_of_2(mean_row)))
+    _move_kernel[(triton.cdiv(len(spikes), _ROWS),)](
+        weights, indptr, partners, places, spikes.view(torch.int8), trace, last,
+        _on_device(step, weights.device), _constants(numbers, weights.dtype, weights.device), len(spikes),
+        PLACED=places is not None, POWER=_kind(numbers[1]), ROWS=_ROWS, BLOCK=block,
+        num_warps=4 if block >= 256 else 1,
+    )  # fmt: skip
+
+
+def _mean_row(synapses: SynapseIndex) -> int:
+    return synapses.n_synapses // max(1, min(synapses.n_pre, synapses.n_post))
+
+
+def depress_gpu(
+    weights: Tensor,
+    synapses: SynapseIndex,
+    traces: StdpTraces,
+    pre: Tensor,
+    step: int | Tensor,
+    rule: StdpRule,
+) -> None:
+    """The first part of a step: spikes of sources, by the traces of earlier post spikes."""
+    index = synapses.indptr, synapses.indices, None
+    numbers = -rule.a_minus, rule.mu_minus, rule.w_max, -traces.period / rule.tau_minus
+    _move(weights, index, pre, traces.post, traces.post_step, step, numbers, _mean_row(synapses))
+
+
+def potentiate_gpu(
+    weights: Tensor,
+    synapses: SynapseIndex,
+    traces: StdpTraces,
+    post: Tensor,
+    step: int | Tensor,
+    rule: StdpRule,
+) -> None:
+    """The second part: spikes of targets, by the traces of earlier pre spikes."""
+    back = synapses.transposed
+    index = back.indptr, back.sources, back.places
+    numbers = rule.a_plus, rule.mu_plus, rule.w_max, -traces.period / rule.tau_plus
+    _move(weights, index, post, traces.pre, traces.pre_step, step, numbers, _mean_row(synapses))
+
+
+def raise_gpu(traces: StdpTraces, pre: Tensor, post: Tensor, step: int | Tensor, rule: StdpRule) -> None:
+    """The last part: both traces rise."""
+    device = traces.pre.device
+    rates = tuple(-traces.period / tau for tau in (rule.tau_plus, rule.tau_minus))
+    _raise_kernel[(triton.cdiv(max(len(pre), len(post)), 256), 2)](
+        pre.view(torch.int8), traces.pre, traces.pre_step, len(pre), post.view(torch.int8), traces.post,
+        traces.post_step, len(post), _on_device(step, device), _constants(rates, traces.pre.dtype, device),
+        BLOCK=256,
+    )  # fmt: skip
+
+
 def stdp_step(
     weights: Tensor,
     synapses: SynapseIndex,
@@ -103,25 +166,7 @@ def stdp_step(
     rule: StdpRule,
 ) -> None:
     """See `neuroai_kernels.stdp.stdp_step`."""
-    device, by_target = weights.device, synapses.transposed
-    if not isinstance(step, Tensor):
-        step = torch.full((1,), step, dtype=torch.int64, device=device)
-    mean_row = synapses.n_synapses // max(1, min(synapses.n_pre, synapses.n_post))
-    block = min(_LANES, max(32, triton.next_power_of_2(mean_row)))
-    sides = [
-        (synapses.indptr, synapses.indices, None, pre, traces.post, traces.post_step,
-         (-rule.a_minus, rule.mu_minus, rule.w_max, -traces.period / rule.tau_minus)),
-        (by_target.indptr, by_target.sources, by_target.places, post, traces.pre, traces.pre_step,
-         (rule.a_plus, rule.mu_plus, rule.w_max, -traces.period / rule.tau_plus)),
-    ]  # fmt: skip
-    for indptr, partners, places, spikes, trace, last, numbers in sides:
-        _move_kernel[(triton.cdiv(len(spikes), _ROWS),)](
-            weights, indptr, partners, places, spikes.view(torch.int8), trace, last, step,
-            _constants(numbers, weights.dtype, device), len(spikes), PLACED=places is not None,
-            POWER=_kind(numbers[1]), ROWS=_ROWS, BLOCK=block, num_warps=4 if block >= 256 else 1,
-        )  # fmt: skip
-    rates = tuple(-traces.period / tau for tau in (rule.tau_plus, rule.tau_minus))
-    _raise_kernel[(triton.cdiv(max(len(pre), len(post)), 256), 2)](
-        pre.view(torch.int8), traces.pre, traces.pre_step, len(pre), post.view(torch.int8), traces.post,
-        traces.post_step, len(post), step, _constants(rates, traces.pre.dtype, device), BLOCK=256,
-    )  # fmt: skip
+    step = _on_device(step, weights.device)
+    depress_gpu(weights, synapses, traces, pre, step, rule)
+    potentiate_gpu(weights, synapses, traces, post, step, rule)
+    raise_gpu(traces, pre, post, step, rule)
