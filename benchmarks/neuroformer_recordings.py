@@ -5,9 +5,11 @@
 `steinmetz`: five folds over trials; a window is a whole trial, so each spike is predicted from all earlier
 ones of its trial. Bits a spike over each unit's mean rate in training trials, once from the exact event
 likelihood and once as the Poisson likelihood of the rates one bin ahead. `side`: the side of the higher
-contrast, decoded by a head fine-tuned on a model that never sees contrast. `hippocampus`: position in
-windows of 250 ms while running, fine-tuned on 1 to 100 % of the running windows of the training blocks,
-pretrained on their spikes or from scratch; blocked folds with a gap, and random folds beside them.
+contrast, from features of a model that has seen spikes of other trials alone, and from counts, on the folds
+of the data's description. `hippocampus`: position in windows of 250 ms while running, from labels of 1 to
+100 % of the running windows of the training blocks: fine-tuned, pretrained on their spikes or from scratch;
+or with the pretrained model left as it is and its features mapped by time contrast. Blocked folds with a
+gap, and random folds beside them.
 """
 
 import argparse
@@ -78,6 +80,7 @@ def visual_config(n_units: int, hyper: dict[str, Any], variant: str) -> Any:
         behaviour_layers=1,
         output_layers=hyper["layers"],
         dropout=hyper["dropout"],
+        rate_weight=hyper["rate_weight"],
     )
 
 
@@ -129,40 +132,57 @@ def steinmetz(
     done = fit(model, training, validation=checking, recipe=recipe, fabric=fabric)
     model.to(fabric.device)
     scores = bits(model, testing, training.rates())
+    checked = bits(model, checking, training.rates())
+    scores |= {f"validation_{name}": checked[name] for name in ("bits_event", "bits_rates")}
     return scores | {"epochs": len(done.losses), "best_epoch": done.best_epoch}
 
 
 def side(folder: Path, device: str, session: str, fold: int, seed: int, variant: str, hyper: dict) -> dict:
     """Pretrain on spikes alone, then decode the side; probabilities of the test trials come back."""
-    from neuroai.neuroformer import Modality, Neuroformer, finetune, fit
+    from sklearn.model_selection import StratifiedKFold
+
+    from neuroai.neuroformer import Neuroformer, fit
+    from neuroai.neuroformer.frozen import FrozenDecoder, window_features
     from neuroai.neuroformer.training import Recipe
 
     fabric = setup(device)
     recording = visual_recording(folder, session)
     model = Neuroformer(visual_config(recording.n_targets, hyper, "spikes"), seed=seed)
-    recipe = Recipe(
-        hyper["epochs"], hyper["batch"], hyper["rate"], hyper["decay"], patience=hyper["patience"]
+    windows = model.windows(recording)
+    right = recording.responses["side"].values[:: len(recording.responses) // len(windows)]
+    judged = np.flatnonzero(right >= 0)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(judged, right[judged])
+    train, test = (judged[part] for part in list(folds)[fold])
+    rest = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(windows)), test))
+    check, fitted = np.sort(rest[: len(rest) // 6]), np.sort(rest[len(rest) // 6 :])
+    done = fit(
+        model,
+        windows.select(fitted),
+        validation=windows.select(check),
+        recipe=Recipe(
+            hyper["epochs"],
+            hyper["batch"],
+            hyper["rate"],
+            hyper["decay"],
+            patience=hyper["patience"],
+            seed=seed,
+        ),
+        fabric=fabric,
     )
-    recipe = replace(recipe, seed=seed)
-    scores: dict[str, Any] = {}
-    if variant == "pretrained":
-        training, checking, testing = parts_of(model.windows(recording), fold, seed)
-        fit(model, training, validation=checking, recipe=recipe, fabric=fabric)
-        model.to(fabric.device)
-        scores = bits(model, testing, training.rates())
-    model.add_target(Modality("side", kind="category", role="target", size=2), seed=seed)
-    training, checking, testing = parts_of(model.windows(recording), fold, seed)
-    tuned = replace(recipe, epochs=30, learning_rate=hyper["rate"] / 3, patience=8)
-    finetune(model, training, validation=checking, recipe=tuned, spikes=hyper["spikes"], fabric=fabric)
-    model.to(fabric.device).eval()
-    chance = model.decode(testing[np.arange(len(testing))].to(fabric.device))["side"][:, 1].cpu().numpy()
-    truth = testing.behaviour("side").ravel()
-    judged = truth >= 0
-    return scores | {
-        "trial": testing.run[judged].tolist(),
-        "right": truth[judged].astype(int).tolist(),
-        "chance_right": chance[judged].round(5).tolist(),
-        "accuracy": float(((chance > 0.5) == truth)[judged].mean()),
+    model.to(fabric.device)
+    everything = window_features(model, windows, span=13)
+    split = 2 * hyper["width"]
+    seen = {"features": everything[:, :split], "counts": everything[:, split:], "both": everything}
+    chance = {
+        name: FrozenDecoder("category").fit(x[train], right[train]).predict(x[test])[:, 1]
+        for name, x in seen.items()
+    }
+    return {
+        "best_epoch": done.best_epoch,
+        "trial": test.tolist(),
+        "right": right[test].astype(int).tolist(),
+        "chance_right": {name: p.round(5).tolist() for name, p in chance.items()},
+        "accuracy": {name: float(((p > 0.5) == right[test]).mean()) for name, p in chance.items()},
     }
 
 
@@ -207,10 +227,9 @@ def track_split(windows: Any, running: np.ndarray, how: str, fold: int) -> tuple
 def hippocampus(
     folder: Path, device: str, session: str, fold: int, seed: int, variant: str, hyper: dict
 ) -> dict:
-    """Errors in pixels by share of the fine-tuning windows."""
-    import torch
-
-    from neuroai.neuroformer import Modality, Neuroformer, NeuroformerConfig, finetune, fit
+    """Errors in pixels by share of the labelled windows."""
+    from neuroai.neuroformer import Modality, Neuroformer, NeuroformerConfig, fit, windows_of
+    from neuroai.neuroformer.frozen import window_features
     from neuroai.neuroformer.training import Recipe
 
     how, start = variant.split()
@@ -230,37 +249,95 @@ def hippocampus(
     )
     model = Neuroformer(config, seed=seed)
     windows = model.windows(recording)
+    target = Modality("place", role="target", size=2)
+    place = windows_of(recording, replace(config, modalities=(target,))).behaviour("place")
     running = speed(windows.start + 0.125) > 20
     train, test = track_split(windows, running, how, fold)
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permutation(train)
+    shuffled = np.random.default_rng(seed).permutation(train)
     recipe = Recipe(hyper["epochs"], 128, hyper["rate"], hyper["decay"], patience=4, seed=seed)
     if start == "pretrained":
         check = shuffled[: len(shuffled) // 10]
         rest = np.setdiff1d(train, check)
         fit(model, windows.select(rest), validation=windows.select(check), recipe=recipe, fabric=fabric)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
     usable = shuffled[running[shuffled]]
+    chosen = {f"{f:g}": usable[: max(2, round(f * len(usable)))] for f in FRACTIONS}
+    judged = test[running[test]]
+    out: dict[str, Any] = {}
+    if start == "pretrained":
+        model.to(fabric.device)
+        features = window_features(model, windows)
+        moments = windows.first // config.window_bins
+        for name, columns in (("frozen", features), ("counts", features[:, 2 * hyper["width"] :])):
+            out[name] = frozen(columns, moments, place, np.sort(usable), chosen, judged, seed)
+    if hyper["finetune"]:
+        out["fractions"] = tuned(model, recording, recipe, place, chosen, judged, hyper, seed, fabric)
+    return out
+
+
+def frozen(
+    features: np.ndarray,
+    moments: np.ndarray,
+    place: np.ndarray,
+    usable: np.ndarray,
+    chosen: dict[str, np.ndarray],
+    judged: np.ndarray,
+    seed: int,
+) -> dict[str, Any]:
+    """Errors of a readout of features that are left as they are.
+
+    The spikes of all running windows of the training blocks shape the map; labels are those of the chosen
+    windows alone. Unlabelled windows just before and after a labelled one, 25 px away, take its label too.
+    """
+    from neuroai.neuroformer.frozen import FrozenDecoder
+    from neuroai.neuroformer.time_contrast import TimeContrast
+
+    points = TimeContrast(seed=seed).fit(features[usable], moments[usable]).transform(features)
     out = {}
-    for fraction in FRACTIONS:
-        chosen = usable[: max(2, round(fraction * len(usable)))]
-        tuned = Neuroformer(config, seed=seed)
+    for share, windows in chosen.items():
+        near = (windows[:, None] + np.arange(-1, 2)).ravel()
+        source = np.repeat(windows, 3)
+        kept = np.isin(near, usable) & ((near == source) | ~np.isin(near, windows))
+        decoder = FrozenDecoder("series").fit(points[near[kept]], place[source[kept]])
+        error = np.linalg.norm(decoder.predict(points[judged]) - place[judged], axis=1)
+        out[share] = {"n": len(windows), "errors": error.round(2).tolist()}
+    return out
+
+
+def tuned(
+    model: Any,
+    recording: Any,
+    recipe: Any,
+    place: np.ndarray,
+    chosen: dict[str, np.ndarray],
+    judged: np.ndarray,
+    hyper: dict[str, Any],
+    seed: int,
+    fabric: Any,
+) -> dict[str, Any]:
+    """Errors after all weights were fine-tuned on the chosen windows, with a fresh head."""
+    import torch
+
+    from neuroai.neuroformer import Modality, Neuroformer, finetune
+
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    out = {}
+    for share, windows in chosen.items():
+        tuned = Neuroformer(model.config, seed=seed)
         tuned.load_state_dict(before)
         tuned.add_target(Modality("place", role="target", size=2), seed=seed)
         cut = tuned.windows(recording)
-        batch = min(64, len(chosen))
-        epochs = max(10, min(400, hyper["steps"] // -(-len(chosen) // batch)))
+        batch = min(64, len(windows))
+        epochs = max(10, min(400, hyper["steps"] // -(-len(windows) // batch)))
         how_long = replace(
             recipe, epochs=epochs, batch_size=batch, patience=None, learning_rate=hyper["tune"]
         )
-        finetune(tuned, cut.select(chosen), recipe=how_long, spikes=0.05, fabric=fabric)
+        finetune(tuned, cut.select(windows), recipe=how_long, spikes=0.05, fabric=fabric)
         tuned.to(fabric.device).eval()
-        judged = cut.select(test[running[test]])
         with torch.no_grad():
-            place = tuned.decode(judged[np.arange(len(judged))].to(fabric.device))["place"].cpu().numpy()
-        error = np.linalg.norm(place - judged.behaviour("place"), axis=1)
-        out[f"{fraction:g}"] = {"n": len(chosen), "errors": error.round(2).tolist()}
-    return {"fractions": out}
+            found = tuned.decode(cut[judged].to(fabric.device))["place"].cpu().numpy()
+        error = np.linalg.norm(found - place[judged], axis=1)
+        out[share] = {"n": len(windows), "errors": error.round(2).tolist()}
+    return out
 
 
 # --- All together ---
@@ -269,13 +346,14 @@ VISUAL = {
     "width": 64,
     "heads": 4,
     "layers": 2,
-    "dropout": 0.3,
-    "epochs": 60,
+    "dropout": 0.4,
+    "epochs": 80,
     "batch": 24,
     "rate": 3e-3,
     "decay": 0.3,
     "patience": 10,
     "spikes": 0.3,
+    "rate_weight": 1.0,
 }
 TRACK = {
     "width": 64,
@@ -288,6 +366,7 @@ TRACK = {
     "past": 1.5,
     "tune": 1e-3,
     "steps": 300,
+    "finetune": True,
 }
 
 
@@ -320,7 +399,7 @@ def jobs_of(options: argparse.Namespace) -> list[dict[str, Any]]:
         hyper = (TRACK if task == "hippocampus" else VISUAL) | extra
         variants = {
             "steinmetz": list(VARIANTS),
-            "side": ["pretrained", "scratch"],
+            "side": ["pretrained"],
             "hippocampus": ["blocked pretrained", "blocked scratch", "random pretrained"],
         }[task]
         if options.variants:
@@ -355,21 +434,25 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
                 f"{name} {np.mean([r[name] for r in chosen]):.4f}" for name in ("bits_event", "bits_rates")
             )
         elif key[0] == "side":
-            text = f"accuracy {np.mean([r['accuracy'] for r in chosen]):.3f}"
-            if "bits_event" in chosen[0]:
-                text += "".join(
-                    f"  {n} {np.mean([r[n] for r in chosen]):.4f}" for n in ("bits_event", "bits_rates")
-                )
+            text = "  ".join(
+                f"{name} {np.mean([r['accuracy'][name] for r in chosen]):.3f}"
+                for name in chosen[0]["accuracy"]
+            )
         else:
-            errors = {
-                f: np.concatenate([r["fractions"][f]["errors"] for r in chosen])
-                for f in chosen[0]["fractions"]
-            }
-            text = "  ".join(f"{f}: {np.median(e):.1f}" for f, e in errors.items())
+            text = "  ".join(
+                f"{kind} " + " ".join(f"{f}: {middle(chosen, kind, f):.1f}" for f in chosen[0][kind])
+                for kind in ("frozen", "counts", "fractions")
+                if kind in chosen[0]
+            )
         lines.append(
             f"{' / '.join(key)} ({len(chosen)} runs, {sum(r['seconds'] for r in chosen):.0f} s): {text}"
         )
     return lines
+
+
+def middle(rows: list[dict[str, Any]], kind: str, share: str) -> float:
+    """Median error over all test windows of all runs."""
+    return float(np.median(np.concatenate([r[kind][share]["errors"] for r in rows])))
 
 
 def run_all(jobs: list[dict[str, Any]], workers: int, seconds: float) -> list[dict[str, Any]]:

@@ -28,8 +28,8 @@ from torch import Tensor
 from neuroai.datasets import ArrayStimulus, Recording
 from neuroai.neuroformer import Neuroformer, NeuroformerConfig, Video
 from neuroai.neuroformer.batch import Batch
-from neuroai.neuroformer.cache import Decoder
 from neuroai.neuroformer.generation import generate
+from neuroai.neuroformer.graphed import decoder_class
 from neuroai.neuroformer.training import Recipe, _optimizer
 
 CASES = {"A": (386, 1.0, False), "B": (2023, 0.5, True)}
@@ -70,7 +70,8 @@ def check(device: str) -> None:
             for i in range(8):
                 alone = model.encode(windows[[2 + i]].to(device)).tokens
                 torch.testing.assert_close(grid[i, : len(alone)], alone, rtol=0, atol=2e-5)
-            decoder = Decoder(model, "session", features.sources, torch.arange(8, device=device))
+            kind = decoder_class(small.padded, torch.device(device))
+            decoder = kind(model, "session", features.sources, torch.arange(8, device=device))
             unit, bins = layout.pad(batch.current.unit), layout.pad(batch.current.bin)
             for i in range(int(layout.lengths().min())):
                 made = decoder.step(unit[:, i], bins[:, i])
@@ -252,7 +253,18 @@ def on_cpu(repeats: int) -> dict[str, Any]:
     return rows
 
 
-def on_gpu(repeats: int, compiled: bool) -> dict[str, Any]:
+def generation_on_gpu() -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    variants = configs(386, False)
+    for n_windows, n_samples in ((4096, 8), (2048, 4), (1024, 1)):
+        for name in ("default readout", "packed"):
+            key = f"generate {name} {n_windows} x {n_samples}"
+            rows[key] = generation(variants[name], n_windows, n_samples, "cuda", bf16=True, limit=256)
+            show(key, rows[key])
+    return rows
+
+
+def training_on_gpu(repeats: int, compiled: bool) -> dict[str, Any]:
     rows: dict[str, Any] = {"peak_tflops": peak()}
     variants = configs(386, False)
     runs = [
@@ -272,11 +284,6 @@ def on_gpu(repeats: int, compiled: bool) -> dict[str, Any]:
                 config, batch, repeats, "cuda", bf16=bf16, compiled=True
             )
             show(f"train compiled {name}", rows[f"train compiled {name}"])
-    for n_windows, n_samples in ((1024, 1), (2048, 4)):
-        for name in ("packed", "default readout"):
-            key = f"generate {name} {n_windows} x {n_samples}"
-            rows[key] = generation(variants[name], n_windows, n_samples, "cuda", bf16=True, limit=256)
-            show(key, rows[key])
     for name, row in rows.items():
         if isinstance(row, dict) and "tflops" in row:
             row["share_of_peak"] = row["tflops"] / rows["peak_tflops"]
@@ -300,11 +307,18 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--parts", default="generate,train", help="of the GPU's measurements")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.manual_seed(0)
     check(options.device)
-    rows = on_gpu(options.repeats, options.compiled) if options.device == "cuda" else on_cpu(options.repeats)
+    rows: dict[str, Any] = {}
+    if options.device == "cpu":
+        rows = on_cpu(options.repeats)
+    if options.device == "cuda" and "generate" in options.parts:
+        rows |= generation_on_gpu()
+    if options.device == "cuda" and "train" in options.parts:
+        rows |= training_on_gpu(options.repeats, options.compiled)
     name = (
         torch.cuda.get_device_name()
         if options.device == "cuda"

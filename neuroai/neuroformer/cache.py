@@ -45,6 +45,8 @@ class Decoder:
         Encoded past and inputs, from ``model.sources``.
     rows : Tensor of int64 (n_rows,)
         Window of each row: samples of one window share its encoded sources.
+    shrink : int
+        Rows should be given up once no more than one in ``shrink`` goes on.
 
     Notes
     -----
@@ -57,6 +59,7 @@ class Decoder:
     sources: Mapping[str, Source]
     rows: Tensor
     length: int = 0
+    shrink: int = 2
     own: dict[Block, Memory] = field(default_factory=dict)
     other: dict[Block, Memory] = field(default_factory=dict)
 
@@ -89,13 +92,16 @@ class Decoder:
     def _self(self, block: Block, x: Tensor) -> Tensor:
         attention = block.attention
         normed = block.before(x)
-        key, value = attention.keys_values(normed)
+        memory = self._append(block, *attention.keys_values(normed))
+        query = attention.split(attention.query(normed))[:, :, None]
+        mixed = scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=memory.seen)
+        return block.finish(x, attention.close(mixed[:, :, 0]))
+
+    def _append(self, block: Block, key: Tensor, value: Tensor) -> Memory:
+        """Keys and values of the tokens so far, this one included."""
         memory = self._room(block, key)
         memory.key[:, :, self.length], memory.value[:, :, self.length] = key, value
-        used = slice(0, self.length + 1)
-        query = attention.split(attention.query(normed))[:, :, None]
-        mixed = scaled_dot_product_attention(query, memory.key[:, :, used], memory.value[:, :, used])
-        return block.finish(x, attention.close(mixed[:, :, 0]))
+        return Memory(memory.key[:, :, : self.length + 1], memory.value[:, :, : self.length + 1])
 
     def _room(self, block: Block, like: Tensor) -> Memory:
         memory = self.own.get(block)

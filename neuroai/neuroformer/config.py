@@ -113,6 +113,8 @@ class NeuroformerConfig:
     contrastive_weight, temperature : float
     symmetric : bool
         Contrastive loss in both directions.
+    rate_weight : float
+        Weight of the counts one bin ahead in the loss of the intensity readout; 0 leaves their readout out.
     unit_weight, bin_weight : float
         Weights of the two cross-entropies of the categorical readout.
 
@@ -144,6 +146,7 @@ class NeuroformerConfig:
     contrastive_weight: float = 0.25
     temperature: float = 0.5
     symmetric: bool = True
+    rate_weight: float = 1.0
     unit_weight: float = 0.6
     bin_weight: float = 0.4
 

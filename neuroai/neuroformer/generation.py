@@ -13,7 +13,7 @@ from torch import Tensor
 from neuroai.datasets import Recording
 from neuroai.errors import ConfigError
 from neuroai.neuroformer.batch import Batch, Stream
-from neuroai.neuroformer.cache import Decoder
+from neuroai.neuroformer.graphed import decoder_class
 from neuroai.neuroformer.layout import Layout
 from neuroai.neuroformer.model import Neuroformer
 from neuroai.neuroformer.sampling import Sampling, State, draw
@@ -300,7 +300,8 @@ def _roll(
     """Generate all rows in step: row, unit and bin of each spike, rows cut, forward passes."""
     device, n = generator.device, model.config.sessions[batch.session]
     batch, rows = batch.to(device), rows.to(device)
-    decoder = Decoder(model, batch.session, model.sources(batch), rows)
+    kind = decoder_class(model.config.padded, device)
+    decoder = kind(model, batch.session, model.sources(batch), rows)
     alive = torch.arange(len(rows), device=device)
     done = torch.zeros(len(rows), dtype=torch.bool, device=device)
     last = _last_spikes(model, batch)[rows] if how.refractory else None
@@ -317,7 +318,7 @@ def _roll(
             n_alive = int((~done).sum())
             if n_alive == 0:
                 break
-            if 2 * n_alive <= len(done):
+            if decoder.shrink * n_alive <= len(done):
                 kept = (~done).nonzero()[:, 0]
                 decoder.keep(kept)
                 alive, done = alive[kept], done[kept]

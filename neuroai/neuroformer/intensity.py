@@ -19,6 +19,7 @@ add up to one: its log-likelihood compares with that of a Poisson model of the s
 import torch
 from torch import Tensor, nn
 
+from neuroai.neuroformer.ahead import RateReadout
 from neuroai.neuroformer.batch import Batch
 from neuroai.neuroformer.config import NeuroformerConfig
 from neuroai.neuroformer.embeddings import Units
@@ -45,6 +46,8 @@ class IntensityReadout(nn.Module):
         self.mix = nn.Linear(config.width, config.width, bias=False)
         self.bins = nn.Linear(config.width, config.window_bins)
         self.base = nn.ParameterDict({s: torch.full((n,), -4.0) for s, n in config.sessions.items()})
+        self.ahead = RateReadout(config) if config.rate_weight else None
+        self.rate_weight = config.rate_weight
         self.amplitude = nn.Linear(config.width, config.width) if config.amplitudes else None
         self.spread = nn.Parameter(torch.zeros(())) if config.amplitudes else None
 
@@ -52,15 +55,21 @@ class IntensityReadout(nn.Module):
         """Zero the weights that make rates vary."""
         for parameter in (self.mix.weight, self.bins.weight, self.bins.bias):
             nn.init.zeros_(parameter)
+        if self.ahead is not None:
+            self.ahead.start()
 
     def add(self, session: str, n_units: int) -> None:
         """Make room for one more session."""
         self.base[session] = nn.Parameter(torch.full((n_units,), -4.0, device=self.bins.weight.device))
+        if self.ahead is not None:
+            self.ahead.add(session, n_units)
 
     @torch.no_grad()
     def set_rates(self, session: str, counts_per_bin: Tensor) -> None:
         """Start the units of a session at their mean counts a bin (a unit without spikes: 1e-4)."""
         self.base[session].copy_(counts_per_bin.clamp(min=1e-4).log())
+        if self.ahead is not None:
+            self.ahead.base[session].copy_(self.base[session])
 
     def log_intensity(self, h: Tensor, session: str, units: Units) -> tuple[Tensor, Tensor]:
         """Parts of units (n, n_units) and bins (n, n_bins): their sum is the log intensity of a cell."""
@@ -82,8 +91,10 @@ class IntensityReadout(nn.Module):
         return next_spike_log_prob(unit, bins, at_bin, at_unit, batch.next_bin, batch.next_unit)
 
     def losses(self, h: Tensor, batch: Batch, units: Units) -> dict[str, Tensor]:
-        """Mean negative log probability a token; that of the amplitudes a spike."""
+        """Mean negative log probability a token, of spikes and of counts; that of the amplitudes a spike."""
         parts = {"spikes": -self.log_prob(h, batch, units).mean()}
+        if self.ahead is not None:
+            parts["rates"] = self.rate_weight * self.ahead.loss(h, batch, units)
         if self.amplitude is not None and batch.next_amplitude is not None:
             parts["amplitude"] = self._amplitude_loss(h, batch, units)
         return parts

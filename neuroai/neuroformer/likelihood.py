@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from neuroai.errors import ConfigError, DataError
+from neuroai.neuroformer.ahead import last_before
 from neuroai.neuroformer.batch import Batch
 from neuroai.neuroformer.intensity import IntensityReadout
 from neuroai.neuroformer.model import Neuroformer
@@ -114,21 +114,12 @@ def rates(
 
 def _ahead(model: Neuroformer, batch: Batch) -> npt.NDArray[np.float32]:
     assert isinstance(model.readout, IntensityReadout)
-    tokens = model.encode(batch).tokens[last_before(batch, model.config.window_bins)]
+    features = model.encode(batch).tokens
+    if model.readout.ahead is not None:
+        return np.asarray(model.readout.ahead(features, batch, model.units).exp().cpu().numpy())
+    tokens = features[last_before(batch, model.config.window_bins)]
     unit, bins = model.readout.log_intensity(tokens, batch.session, model.units)
     n = model.config.window_bins
     own = bins.reshape(-1, n, n).diagonal(dim1=1, dim2=2)
     ahead = (unit.reshape(-1, n, unit.shape[1]) + own[:, :, None]).exp()
     return np.asarray(ahead.float().cpu().numpy())
-
-
-def last_before(batch: Batch, n_bins: int) -> Tensor:
-    """Last token of each window before each bin, (n_windows * n_bins,)."""
-    layout = batch.current.layout
-    n = layout.n_windows
-    first = layout.offsets[:-1].long()
-    seen = torch.zeros(n, n_bins + 1, dtype=torch.int64, device=first.device)
-    start = torch.arange(len(batch.current.bin), device=first.device) == first[layout.window]
-    weight = (~start).long()
-    seen.index_put_((layout.window, batch.current.bin.clamp(max=n_bins - 1) + 1), weight, accumulate=True)
-    return (first[:, None] + seen.cumsum(1)[:, :-1]).flatten()

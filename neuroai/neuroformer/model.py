@@ -72,7 +72,7 @@ class Neuroformer(nn.Module):
     >>> model = Neuroformer(NeuroformerConfig(sessions={"a": 5}, width=16, heads=2))
     >>> losses = model(model.windows(simulate_spikes(5, 10.0))[[0, 1]])
     >>> sorted(losses)
-    ['loss', 'spikes']
+    ['loss', 'rates', 'spikes']
     """
 
     def __init__(self, config: NeuroformerConfig, *, seed: int = 0) -> None:
@@ -162,8 +162,8 @@ class Neuroformer(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses of a batch: ``loss`` is the sum of the others.
 
-        ``spikes`` (nats a token; or ``unit`` and ``bin``, weighted), ``amplitude``, ``contrastive``
-        (weighted), and the loss of each behaviour by name.
+        ``spikes`` and ``rates`` (nats a token; or ``unit`` and ``bin``, weighted), ``amplitude``,
+        ``contrastive`` (weighted), and the loss of each behaviour by name.
         """
         features = self.encode(batch)
         parts: dict[str, Tensor] = self.readout.losses(features.tokens, batch, self.units)

@@ -280,7 +280,7 @@ def test_amplitudes_are_read_and_predicted():
     model = stirred(small(amplitudes=True))
     batch = model.windows(recording)[np.arange(4, 8)]
     losses = {name: float(x) for name, x in model(batch).items()}
-    assert set(losses) == {"loss", "spikes", "amplitude"}
+    assert set(losses) == {"loss", "spikes", "rates", "amplitude"}
     doubled = replace(batch, current=replace(batch.current, amplitude=batch.current.amplitude * 2))
     assert float(model(doubled)["spikes"]) != losses["spikes"]
 

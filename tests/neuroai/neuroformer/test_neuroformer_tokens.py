@@ -8,8 +8,8 @@ import pytest
 from neuroai.datasets import ArrayStimulus, Recording, simulate_spikes
 from neuroai.errors import ConfigError, DataError, UnitError
 from neuroai.neuroformer import Modality, NeuroformerConfig, Video, windows_of
+from neuroai.neuroformer.ahead import last_before
 from neuroai.neuroformer.alignment import Clock
-from neuroai.neuroformer.likelihood import last_before
 
 
 def config(n_units=4, **options):

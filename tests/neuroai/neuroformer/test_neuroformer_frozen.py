@@ -1,0 +1,105 @@
+"""Frozen features, the map by time contrast, and what is read out of them."""
+
+import numpy as np
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+
+from neuroai.datasets import simulate_spikes
+from neuroai.errors import ConfigError, DataError, ShapeError
+from neuroai.neuroformer import Neuroformer, NeuroformerConfig
+from neuroai.neuroformer.frozen import FrozenDecoder, window_features
+from neuroai.neuroformer.latents import pooled_features
+from neuroai.neuroformer.time_contrast import TimeContrast
+
+
+def test_features_hold_the_counts_of_every_span():
+    config = NeuroformerConfig(sessions={"a": 5}, width=16, heads=2, window=0.05, past=0.1)
+    model = Neuroformer(config).eval()
+    windows = model.windows(simulate_spikes(5, 4.0, seed=3))
+    found = window_features(model, windows)
+    np.testing.assert_allclose(found[:, :16], pooled_features(model, windows), rtol=1e-6)
+    counts = windows.counts().sum(axis=1)
+    np.testing.assert_allclose(found[:, -5:], np.sqrt(counts), rtol=1e-6)
+    np.testing.assert_allclose(found[2:, 32:37], np.sqrt(counts[:-2]), rtol=1e-6)
+    fine = window_features(model, windows, span=1)
+    np.testing.assert_allclose(
+        (fine[:, 32:] ** 2).reshape(len(windows), 3, 5, 5).sum(2).reshape(len(windows), -1),
+        found[:, 32:] ** 2,
+        rtol=1e-5,
+    )
+    with pytest.raises(ConfigError, match="span = 3"):
+        window_features(model, windows, span=3)
+
+
+def walk(n, seed=0):
+    """A slow walk on a circle, seen by cells that prefer a direction, among others that tell nothing."""
+    rng = np.random.default_rng(seed)
+    phase = np.cumsum(0.15 + 0.05 * rng.standard_normal(n))
+    preferred = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    told = rng.poisson(1.5 * np.exp(2 * np.cos(phase[:, None] - preferred) - 2))
+    return np.sqrt(np.concatenate([told, rng.poisson(1.0, (n, 12))], axis=1)), phase
+
+
+def test_time_contrast_finds_what_changes_slowly():
+    """From ten labels, a map learned without labels reads the phase better than the counts do."""
+    x, phase = walk(1500)
+    target = np.stack([np.cos(phase), np.sin(phase)], axis=1)
+    labelled = np.random.default_rng(1).choice(1000, 10, replace=False)
+    points = TimeContrast(3, reach=2, n_members=1, epochs=60).fit(x[:1000], np.arange(1000)).transform(x)
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1.0, rtol=1e-5)
+
+    def error(features):
+        decoder = FrozenDecoder("series").fit(features[labelled], target[labelled])
+        said = decoder.predict(features[1000:])
+        turn = np.arctan2(said[:, 1], said[:, 0]) - phase[1000:]
+        return np.median(np.abs(np.angle(np.exp(1j * turn))))
+
+    assert error(points) < 0.7 * error(x)
+
+
+def test_time_contrast_is_reproducible_and_leaves_the_generator_alone():
+    import torch
+
+    x, _ = walk(300)
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    one, two = (TimeContrast(2, epochs=2, seed=3).fit(x, np.arange(300)).transform(x) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_gaps_in_time_hold_no_neighbours():
+    x, _ = walk(40)
+    with pytest.raises(DataError, match="no two windows"):
+        TimeContrast(2, reach=2).fit(x, 10 * np.arange(40))
+    with pytest.raises(DataError, match="must increase"):
+        TimeContrast(2).fit(x, np.zeros(40))
+    with pytest.raises(ShapeError):
+        TimeContrast(2).fit(x, np.arange(39))
+
+
+def test_series_are_read_by_kernel_ridge():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
+    squared = ((x[:, None] - x[None]) ** 2).sum(-1)[np.triu_indices(20, 1)]
+    oracle = KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / (2 * np.median(squared)))
+    oracle.fit(x, y - y.mean(0))
+    found = FrozenDecoder("series", width=2.0, penalty=0.1).fit(x, y).predict(x + 0.1)
+    np.testing.assert_allclose(found, oracle.predict(x + 0.1) + y.mean(0), rtol=1e-10)
+
+
+def test_categories_are_read_by_a_regularised_regression():
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 80)
+    x = rng.standard_normal((80, 200))
+    x[:, :3] += 1.5 * label[:, None]
+    chance = FrozenDecoder("category").fit(x[:60], label[:60]).predict(x[60:])
+    np.testing.assert_allclose(chance.sum(1), 1.0)
+    assert ((chance[:, 1] > 0.5) == label[60:]).mean() > 0.7
+
+
+def test_errors_say_what_is_wrong():
+    with pytest.raises(ConfigError, match="'series' or 'category'"):
+        FrozenDecoder("ridge")
+    with pytest.raises(ShapeError):
+        FrozenDecoder("series").fit(np.ones((3, 2)), np.ones((2, 1)))
