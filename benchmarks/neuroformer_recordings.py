@@ -17,24 +17,12 @@ import json
 import platform
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-FOLDS = 5
-
-
-def setup(device: str) -> Any:
-    import torch
-    from lightning_fabric import Fabric
-
-    torch.set_num_threads(1)
-    return Fabric(accelerator=device, devices=1, precision="32-true")
-
+from neuroformer_track import FOLDS, TRACK, hippocampus, setup
 
 # --- Visual cortex during a contrast discrimination ---
 
@@ -186,160 +174,6 @@ def side(folder: Path, device: str, session: str, fold: int, seed: int, variant:
     }
 
 
-# --- Hippocampus on a linear track ---
-
-
-def track_recording(folder: Path) -> tuple[Any, Any]:
-    """Recording whose ``place`` is the smoothed position 125 ms ago, and a function for its speed."""
-    from scipy.ndimage import gaussian_filter1d
-
-    from neuroai.datasets import Recording, load
-
-    recording = load(folder / "hippocampus_linear_track")
-    position = recording.behaviour["position"]
-    time, xy = position["time"].values, position.values
-    seen = np.isfinite(xy).all(axis=1)
-    xy = np.stack([np.interp(time, time[seen], xy[seen, i]) for i in range(2)], axis=1)
-    xy = gaussian_filter1d(xy, 15, axis=0)
-
-    def speed(moments: np.ndarray) -> np.ndarray:
-        ends = [np.stack([np.interp(moments + d, time, xy[:, i]) for i in range(2)]) for d in (-0.125, 0.125)]
-        return np.linalg.norm(ends[1] - ends[0], axis=0) / 0.25
-
-    trains = [recording.spikes.unit(i) for i in range(recording.spikes.n_units)]
-    made = Recording.from_spikes(trains, name="track", unit="s", behaviour={"place": (time + 0.125, xy)})
-    return made, speed
-
-
-def track_split(windows: Any, running: np.ndarray, how: str, fold: int) -> tuple[np.ndarray, np.ndarray]:
-    """Blocked folds are contiguous over the running windows, as in the published baseline; others random."""
-    from neuroai.neuroformer import split_windows
-
-    if how == "random":
-        return split_windows(windows, "random", k=FOLDS, fold=fold)
-    blocks = np.array_split(np.flatnonzero(running), FOLDS)
-    first, last = blocks[fold][0], blocks[fold][-1]
-    everything, gap = np.arange(len(windows)), 10
-    test = everything[(everything >= first) & (everything <= last)]
-    return everything[(everything < first - gap) | (everything > last + gap)], test
-
-
-def hippocampus(
-    folder: Path, device: str, session: str, fold: int, seed: int, variant: str, hyper: dict
-) -> dict:
-    """Errors in pixels by share of the labelled windows."""
-    from neuroai.neuroformer import Modality, Neuroformer, NeuroformerConfig, fit, windows_of
-    from neuroai.neuroformer.frozen import window_features
-    from neuroai.neuroformer.training import Recipe
-
-    how, start = variant.split()
-    fabric = setup(device)
-    recording, speed = track_recording(folder)
-    config = NeuroformerConfig(
-        sessions={"ca1": recording.spikes.n_units},
-        bin_width=0.025,
-        window=0.25,
-        past=hyper["past"],
-        width=hyper["width"],
-        heads=hyper["heads"],
-        encoder_layers=1,
-        past_layers=hyper["layers"],
-        output_layers=1,
-        dropout=hyper["dropout"],
-    )
-    model = Neuroformer(config, seed=seed)
-    windows = model.windows(recording)
-    target = Modality("place", role="target", size=2)
-    place = windows_of(recording, replace(config, modalities=(target,))).behaviour("place")
-    running = speed(windows.start + 0.125) > 20
-    train, test = track_split(windows, running, how, fold)
-    shuffled = np.random.default_rng(seed).permutation(train)
-    recipe = Recipe(hyper["epochs"], 128, hyper["rate"], hyper["decay"], patience=4, seed=seed)
-    if start == "pretrained":
-        check = shuffled[: len(shuffled) // 10]
-        rest = np.setdiff1d(train, check)
-        fit(model, windows.select(rest), validation=windows.select(check), recipe=recipe, fabric=fabric)
-    usable = shuffled[running[shuffled]]
-    chosen = {f"{f:g}": usable[: max(2, round(f * len(usable)))] for f in FRACTIONS}
-    judged = test[running[test]]
-    out: dict[str, Any] = {}
-    if start == "pretrained":
-        model.to(fabric.device)
-        features = window_features(model, windows)
-        moments = windows.first // config.window_bins
-        for name, columns in (("frozen", features), ("counts", features[:, 2 * hyper["width"] :])):
-            out[name] = frozen(columns, moments, place, np.sort(usable), chosen, judged, seed)
-    if hyper["finetune"]:
-        out["fractions"] = tuned(model, recording, recipe, place, chosen, judged, hyper, seed, fabric)
-    return out
-
-
-def frozen(
-    features: np.ndarray,
-    moments: np.ndarray,
-    place: np.ndarray,
-    usable: np.ndarray,
-    chosen: dict[str, np.ndarray],
-    judged: np.ndarray,
-    seed: int,
-) -> dict[str, Any]:
-    """Errors of a readout of features that are left as they are.
-
-    The spikes of all running windows of the training blocks shape the map; labels are those of the chosen
-    windows alone. Unlabelled windows just before and after a labelled one, 25 px away, take its label too.
-    """
-    from neuroai.neuroformer.frozen import FrozenDecoder
-    from neuroai.neuroformer.time_contrast import TimeContrast
-
-    points = TimeContrast(seed=seed).fit(features[usable], moments[usable]).transform(features)
-    out = {}
-    for share, windows in chosen.items():
-        near = (windows[:, None] + np.arange(-1, 2)).ravel()
-        source = np.repeat(windows, 3)
-        kept = np.isin(near, usable) & ((near == source) | ~np.isin(near, windows))
-        decoder = FrozenDecoder("series").fit(points[near[kept]], place[source[kept]])
-        error = np.linalg.norm(decoder.predict(points[judged]) - place[judged], axis=1)
-        out[share] = {"n": len(windows), "errors": error.round(2).tolist()}
-    return out
-
-
-def tuned(
-    model: Any,
-    recording: Any,
-    recipe: Any,
-    place: np.ndarray,
-    chosen: dict[str, np.ndarray],
-    judged: np.ndarray,
-    hyper: dict[str, Any],
-    seed: int,
-    fabric: Any,
-) -> dict[str, Any]:
-    """Errors after all weights were fine-tuned on the chosen windows, with a fresh head."""
-    import torch
-
-    from neuroai.neuroformer import Modality, Neuroformer, finetune
-
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    out = {}
-    for share, windows in chosen.items():
-        tuned = Neuroformer(model.config, seed=seed)
-        tuned.load_state_dict(before)
-        tuned.add_target(Modality("place", role="target", size=2), seed=seed)
-        cut = tuned.windows(recording)
-        batch = min(64, len(windows))
-        epochs = max(10, min(400, hyper["steps"] // -(-len(windows) // batch)))
-        how_long = replace(
-            recipe, epochs=epochs, batch_size=batch, patience=None, learning_rate=hyper["tune"]
-        )
-        finetune(tuned, cut.select(windows), recipe=how_long, spikes=0.05, fabric=fabric)
-        tuned.to(fabric.device).eval()
-        with torch.no_grad():
-            found = tuned.decode(cut[judged].to(fabric.device))["place"].cpu().numpy()
-        error = np.linalg.norm(found - place[judged], axis=1)
-        out[share] = {"n": len(windows), "errors": error.round(2).tolist()}
-    return out
-
-
 # --- All together ---
 
 VISUAL = {
@@ -354,19 +188,6 @@ VISUAL = {
     "patience": 10,
     "spikes": 0.3,
     "rate_weight": 1.0,
-}
-TRACK = {
-    "width": 64,
-    "heads": 4,
-    "layers": 2,
-    "dropout": 0.2,
-    "epochs": 15,
-    "rate": 2e-3,
-    "decay": 0.3,
-    "past": 1.5,
-    "tune": 1e-3,
-    "steps": 300,
-    "finetune": True,
 }
 
 
