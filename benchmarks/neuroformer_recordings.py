@@ -24,6 +24,10 @@ from typing import Any
 import numpy as np
 from neuroformer_track import FOLDS, TRACK, hippocampus, setup
 
+#: Readouts of position: features left as they are, counts alone, all weights fine-tuned.
+KINDS = ("frozen", "counts", "tuned")
+
+
 # --- Visual cortex during a contrast discrimination ---
 
 
@@ -262,13 +266,39 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
         else:
             text = "  ".join(
                 f"{kind} " + " ".join(f"{f}: {middle(chosen, kind, f):.1f}" for f in chosen[0][kind])
-                for kind in ("frozen", "counts", "fractions")
+                for kind in KINDS
                 if kind in chosen[0]
             )
         lines.append(
             f"{' / '.join(key)} ({len(chosen)} runs, {sum(r['seconds'] for r in chosen):.0f} s): {text}"
         )
     return lines
+
+
+def condensed(row: dict[str, Any]) -> dict[str, Any]:
+    """Medians in place of the errors of all windows."""
+    kinds = [kind for kind in KINDS if kind in row]
+    return row | {
+        kind: {f: {"n": v["n"], "median_px": float(np.median(v["errors"]))} for f, v in row[kind].items()}
+        for kind in kinds
+    }
+
+
+def joined(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Median error over the test windows of all folds, by variant, readout, share and seed."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        for kind in (kind for kind in KINDS if kind in row):
+            for share, value in row[kind].items():
+                place = found.setdefault(row["variant"], {}).setdefault(kind, {}).setdefault(share, {})
+                place.setdefault(str(row["seed"]), []).extend(value["errors"])
+    return {
+        variant: {
+            kind: {f: {s: float(np.median(e)) for s, e in seeds.items()} for f, seeds in shares.items()}
+            for kind, shares in kinds.items()
+        }
+        for variant, kinds in found.items()
+    }
 
 
 def middle(rows: list[dict[str, Any]], kind: str, share: str) -> float:
@@ -315,7 +345,8 @@ def main() -> None:
         "device": device,
         "torch": torch.__version__,
         "seconds": round(time.perf_counter() - began, 1),
-        "runs": rows,
+        "median_px": joined(rows),
+        "runs": [condensed(row) for row in rows],
     }
     options.out.write_text(json.dumps(content), encoding="utf-8")
     print("\n".join(summary(rows)))

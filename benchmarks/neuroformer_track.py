@@ -112,7 +112,7 @@ def hippocampus(
         for name, columns in (("frozen", features), ("counts", features[:, 2 * hyper["width"] :])):
             out[name] = frozen(columns, moments, place, np.sort(usable), chosen, judged, seed)
     if hyper["finetune"]:
-        out["fractions"] = tuned(model, recording, recipe, place, chosen, judged, hyper, seed, fabric)
+        out["tuned"] = tuned(model, recording, recipe, place, chosen, judged, hyper, seed, fabric)
     return out
 
 
