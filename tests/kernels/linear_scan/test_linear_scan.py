@@ -139,12 +139,12 @@ def test_refusals(arguments, message):
 @pytest.mark.parametrize("shape", [*SHAPES, (3000, 5), (400, 20_000)])
 @pytest.mark.parametrize("constant", [False, True])
 def test_forms_on_a_gpu(shape, constant):
-    inputs = [t.requires_grad_() for t in problem(shape, constant=constant)]
+    # Of the same single-precision numbers: some decays pass 1, and a rounding of those grows with the states.
+    inputs = [t.float().double().requires_grad_() for t in problem(shape, constant=constant)]
     there = [t.detach().float().cuda().requires_grad_() for t in inputs]
     expected, found = linear_scan(*inputs, implementation="reference"), linear_scan(*there)
-    torch.testing.assert_close(found.cpu().double(), expected, rtol=1e-4, atol=1e-4)
     upstream = torch.ones_like(expected)
     exact = torch.autograd.grad(expected, inputs, upstream)
     gradients = torch.autograd.grad(found, there, upstream.float().cuda())
-    for a, b in zip(gradients, exact, strict=True):
-        assert float((a.cpu().double() - b).norm() / b.norm()) < 1e-4
+    for a, b in zip([found, *gradients], [expected, *exact], strict=True):
+        assert float((a.cpu().double() - b).norm() / b.norm()) < 2e-5
