@@ -165,11 +165,9 @@ class DistributedGpuEngine(DeviceNetwork):
 
     def _run_interval(self, n_steps: int, external: External | None = None) -> None:
         """Steps of the own neurons, one exchange, delivery of everybody's spikes."""
-        if external is None:
-            self._update(0, n_steps)
-        else:
-            for offset in range(n_steps):
-                self._update(offset, 1)
+        for offset in range(n_steps):
+            self._update(offset)
+            if external is not None:
                 self._deliver_external(external, self.position + offset, offset)
         mine, bits = self._mine[:n_steps], self._bits
         if self.ranks.n > 1:
@@ -179,14 +177,14 @@ class DistributedGpuEngine(DeviceNetwork):
         self._deliver(self._spikes, self._count, n_steps, inside=False)
         self.position += n_steps
 
-    def _update(self, offset: int, n_steps: int) -> None:
+    def _update(self, offset: int) -> None:
         layout = self.layout
         update_kernel[(len(self.blocks),)](
             self.blocks, self._coefficients, self._thresholds, self.variables, self.free_at,
             self.variables if self._current is None else self._current, self._seed, self.ring, self.quantum,
-            self._mine, self._count, self.tally, self._clock, offset, n_steps, self._mine.shape[1],
-            layout.n_neurons, layout.n_inputs, layout.slots - 1, self._n_thresholds,
-            CURRENT=self._current is not None, BLOCK=_LANES, enable_fp_fusion=False,
+            self._mine[offset], self._count, self.tally, self._clock, offset, layout.n_neurons,
+            layout.n_inputs, layout.slots - 1, self._n_thresholds, CURRENT=self._current is not None,
+            BLOCK=_LANES, enable_fp_fusion=False,
             **{name: value for name, value in self._static.items() if name != "RECORD"},
         )  # fmt: skip
 

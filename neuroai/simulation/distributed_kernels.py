@@ -23,39 +23,30 @@ _SOURCE = tl.constexpr((1 << (32 - OFFSET_BITS)) - 1)
 _OFFSET = tl.constexpr((1 << OFFSET_BITS) - 1)
 
 
-@triton.jit(
-    do_not_specialize=["offset", "n_steps", "n_words", "n_neurons", "n_inputs", "mask", "n_thresholds"]
-)
+@triton.jit(do_not_specialize=["offset", "n_neurons", "n_inputs", "mask", "n_thresholds"])
 def update_kernel(
     blocks, coefficients, thresholds, variables, free_at, current, seed, ring, quantum, bits, count, tally,
-    clock, offset, n_steps, n_words, n_neurons, n_inputs, mask, n_thresholds,
+    clock, offset, n_neurons, n_inputs, mask, n_thresholds,
     COEFFICIENTS: tl.constexpr, KINDS: tl.constexpr, POISSON: tl.constexpr, CURRENT: tl.constexpr,
     NOISE: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Steps of one block from ``offset`` in the interval on; its spikes as bits, 32 neurons a word."""
+    """Step ``offset`` of the interval of one block; its spikes as bits, 32 neurons a word."""
     b = tl.program_id(0)
     population = tl.load(blocks + 6 * b + 2)
     key, now = tl.load(seed).to(tl.uint64), tl.load(clock) + offset
     base = tl.load(blocks + 6 * b) // 4 * 4
-    limits = thresholds + population * n_thresholds
-    words = bits + offset * n_words + b * (BLOCK // 32) + tl.arange(0, BLOCK // 32)
-    found = 0
-    for _ in range(n_steps):
-        events = tl.zeros([BLOCK], tl.float32)
-        if POISSON:
-            events = count_poisson(key, base, now, limits, n_thresholds, BLOCK)
-        spiking = update_block(
-            blocks + 6 * b, coefficients + population * COEFFICIENTS, variables, free_at, current, ring,
-            quantum, events, key, now, n_neurons, n_inputs, mask, KINDS, POISSON, CURRENT, NOISE, CHANNELS,
-            BLOCK,
-        )  # fmt: skip
-        flags = spiking.to(tl.int32)
-        tl.store(words, tl.sum(tl.reshape(flags, [BLOCK // 32, 32]) << tl.arange(0, 32)[None, :], 1))
-        found += tl.sum(flags)
-        words += n_words
-        now += 1
-        # The next step may read with other threads what was written here.
-        tl.debug_barrier()
+    events = tl.zeros([BLOCK], tl.float32)
+    if POISSON:
+        limits = thresholds + population * n_thresholds
+        events = count_poisson(key, base, now, limits, n_thresholds, BLOCK)
+    spiking = update_block(
+        blocks + 6 * b, coefficients + population * COEFFICIENTS, variables, free_at, current, ring, quantum,
+        events, key, now, n_neurons, n_inputs, mask, KINDS, POISSON, CURRENT, NOISE, CHANNELS, BLOCK,
+    )  # fmt: skip
+    flags = tl.reshape(spiking.to(tl.int32), [BLOCK // 32, 32])
+    words = tl.sum(flags << tl.arange(0, 32)[None, :], 1)
+    tl.store(bits + b * (BLOCK // 32) + tl.arange(0, BLOCK // 32), words)
+    found = tl.sum(spiking.to(tl.int32))
     if found > 0:
         tl.atomic_add(tally + b, found.to(tl.int64), sem="relaxed")
     if b == 0:
