@@ -317,7 +317,9 @@ def main() -> None:
     if chosen.worker:
         engine, name, seed = chosen.worker
         found = WORKERS[engine](name, int(seed))
-        found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        # The process' own; ru_maxrss starts at what its parent held.
+        status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        found["peak_mb"] = next(int(line.split()[1]) for line in status if "VmHWM" in line) * 1024 / 1e6
         print(json.dumps(found))
         return
     out = Path(chosen.out)
