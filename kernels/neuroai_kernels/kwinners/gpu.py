@@ -15,7 +15,7 @@ __all__ = ["winners_gpu"]
 
 _LARGEST_BLOCK = 16_384
 # Keys of a long row that a program looks at together; programs a row, at most.
-_BLOCK, _MOST_CHUNKS = 8192, 16
+_BLOCK, _MOST_CHUNKS = 4096, 16
 
 
 @triton.jit
@@ -52,28 +52,40 @@ def _winners_short(scores, out, n, k, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _kth_prefix(histograms, row, n_rows, n_chunks, k, DIGITS: tl.constexpr, CHUNKS: tl.constexpr):
-    """Leading digits of the k-th key, and how many of the keys that share them win."""
-    digit, chunk = tl.arange(0, 256), tl.arange(0, CHUNKS)
+def _next_digit(
+    histograms, states, row, chunk, n_rows, n_chunks, k, DIGITS: tl.constexpr, CHUNKS: tl.constexpr
+):
+    """Leading digits of the k-th key, and how many of the keys that share them win.
+
+    Reads what the launch before noted of one digit less, adds a digit, and notes the result for the next.
+    """
     prefix, left = tl.full([], 0, tl.uint32), k
-    for done in tl.static_range(DIGITS):
-        place = (done * n_rows + row) * n_chunks * 256 + chunk[:, None] * 256 + digit[None, :]
-        counts = tl.sum(tl.load(histograms + place, (chunk < n_chunks)[:, None], 0), 0)
+    if DIGITS > 0:
+        if DIGITS > 1:
+            before = states + ((DIGITS - 1) * n_rows + row) * 2
+            prefix, left = tl.load(before).to(tl.uint32, bitcast=True), tl.load(before + 1)
+        digit, chunks = tl.arange(0, 256), tl.arange(0, CHUNKS)
+        place = ((DIGITS - 1) * n_rows + row) * n_chunks * 256 + chunks[:, None] * 256 + digit[None, :]
+        counts = tl.sum(tl.load(histograms + place, (chunks < n_chunks)[:, None], 0), 0)
         above = tl.sum(counts, 0) - tl.cumsum(counts, 0)
         here = (above < left) & (left <= above + counts)
         prefix = (prefix << 8) | tl.sum(tl.where(here, digit, 0), 0).to(tl.uint32)
         left -= tl.sum(tl.where(here, above, 0), 0)
+        if chunk == 0:
+            after = states + (DIGITS * n_rows + row) * 2
+            tl.store(after, prefix.to(tl.int32, bitcast=True))
+            tl.store(after + 1, left)
     return prefix, left
 
 
 @triton.jit
 def _count_digits(
-    scores, histograms, n, n_rows, n_chunks, size, k,
+    scores, histograms, states, n, n_rows, n_chunks, size, k,
     DIGITS: tl.constexpr, BLOCK: tl.constexpr, CHUNKS: tl.constexpr,
 ):  # fmt: skip
     """Of the keys of a chunk that share the k-th's leading digits, how many have each next digit."""
     row, chunk = (tl.program_id(0) // n_chunks).to(tl.int64), tl.program_id(0) % n_chunks
-    prefix, _ = _kth_prefix(histograms, row, n_rows, n_chunks, k, DIGITS, CHUNKS)
+    prefix, _ = _next_digit(histograms, states, row, chunk, n_rows, n_chunks, k, DIGITS, CHUNKS)
     counts, others = tl.zeros([256], tl.int32), 0
     for first in range(chunk * size, min(n, (chunk + 1) * size), BLOCK):
         i = first + tl.arange(0, BLOCK)
@@ -92,10 +104,10 @@ def _count_digits(
 
 @triton.jit
 def _mark_long(
-    scores, out, histograms, n, n_rows, n_chunks, size, k, BLOCK: tl.constexpr, CHUNKS: tl.constexpr
+    scores, out, histograms, states, n, n_rows, n_chunks, size, k, BLOCK: tl.constexpr, CHUNKS: tl.constexpr
 ):
     row, chunk = (tl.program_id(0) // n_chunks).to(tl.int64), tl.program_id(0) % n_chunks
-    threshold, left = _kth_prefix(histograms, row, n_rows, n_chunks, k, 4, CHUNKS)
+    threshold, left = _next_digit(histograms, states, row, chunk, n_rows, n_chunks, k, 4, CHUNKS)
     # The k-th's equals in earlier chunks win before those here.
     earlier = tl.arange(0, CHUNKS)
     equals = histograms + (3 * n_rows + row) * n_chunks * 256 + earlier * 256 + (threshold & 255).to(tl.int32)
@@ -126,8 +138,9 @@ def _winners_long(scores: Tensor, out: Tensor, k: int) -> None:
     size = _BLOCK * triton.cdiv(n, _BLOCK * _MOST_CHUNKS)
     n_chunks = triton.cdiv(n, size)
     histograms = torch.empty((4, n_rows, n_chunks, 256), dtype=torch.int32, device=scores.device)
+    states = torch.empty((5, n_rows, 2), dtype=torch.int32, device=scores.device)
     sizes = (n, n_rows, n_chunks, size, k)
-    options = {"BLOCK": _BLOCK, "CHUNKS": triton.next_power_of_2(n_chunks), "num_warps": 8}
+    options = {"BLOCK": _BLOCK, "CHUNKS": triton.next_power_of_2(n_chunks), "num_warps": 4}
     for digits in range(4):
-        _count_digits[(n_rows * n_chunks,)](scores, histograms, *sizes, DIGITS=digits, **options)
-    _mark_long[(n_rows * n_chunks,)](scores, out, histograms, *sizes, **options)
+        _count_digits[(n_rows * n_chunks,)](scores, histograms, states, *sizes, DIGITS=digits, **options)
+    _mark_long[(n_rows * n_chunks,)](scores, out, histograms, states, *sizes, **options)
