@@ -54,7 +54,15 @@ COSTS = {
         gather_word=1.8,
         count=0.7,
     ),
-    "cuda": Costs(gather_one=0.0018, gather_eight=0.0021, mask=0.0009, clear=0.0015, visit=0.69, event=0.04),
+    "cuda": Costs(
+        gather_one=0.0014,
+        gather_eight=0.0021,
+        mask=0.0009,
+        clear=0.0015,
+        visit=0.69,
+        event=0.04,
+        gather_word=0.006,
+    ),
 }
 
 
