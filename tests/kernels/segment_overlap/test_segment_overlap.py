@@ -96,7 +96,7 @@ def test_dispatch_by_cost():
     assert torch.equal(segment_overlap(x, synapses).long(), expected)
     assert torch.equal(segment_overlap(x, SegmentIndex(synapses, 64)).long(), expected)
     for device in COSTS:
-        assert quickest_form(device, 1, 65_536, 10**6, 32, 1e3) == "event"
+        assert quickest_form(device, 1, 8_192, 10**6, 32, 1e3) == "event"
         assert quickest_form(device, 1, 65_536, 10**6, 32, float("inf")) == "gather"
         assert quickest_form(device, 1, 32, 10**6, 255, float("inf")) == "mask"
 
