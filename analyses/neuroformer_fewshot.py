@@ -35,7 +35,7 @@ import torch
 
 from neuroai.neuroformer import Modality, Neuroformer, NeuroformerConfig, finetune, fit, split_windows
 from neuroai.neuroformer.training import Recipe
-from neuroai.plotting.style import BLUE, MUTED, ORANGE, describe, dress, grid, legend, new_figure
+from neuroai.plotting.style import BLUE, GREEN, INK, MUTED, ORANGE, describe, dress, grid, legend, new_figure
 
 HERE = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
 SMALL = os.environ.get("NEUROAI_SMALL") == "1"
@@ -105,14 +105,24 @@ def ridge(windows: object, recording: object, chosen: np.ndarray, test: np.ndarr
 
 
 # %% The rat
+#: Variant and readout of the benchmark, as they are called here.
+METHODS = {
+    ("blocked pretrained", "frozen"): "pretrained, left as it is",
+    ("blocked pretrained", "counts"): "counts alone, same readout",
+    ("blocked pretrained", "tuned"): "pretrained, fine-tuned",
+    ("blocked scratch", "tuned"): "from scratch, fine-tuned",
+    ("random pretrained", "frozen"): "random folds (leak), left as it is",
+}
+
+
 def recorded() -> dict[str, dict[float, list[float]]]:
-    """Median error (px) of each fold by method and share."""
-    found: dict[str, dict[float, list[float]]] = {}
-    for run in json.loads(options.results.read_text())["runs"]:
-        for share, value in run["fractions"].items():
-            errors = found.setdefault(run["variant"], {}).setdefault(100 * float(share), [])
-            errors.append(value["median_px"])
-    return found
+    """Median error (px) over the test windows of all folds, seed by seed, by method and share."""
+    content = json.loads(options.results.read_text())["median_px"]
+    return {
+        name: {100 * float(share): list(seeds.values()) for share, seeds in content[variant][kind].items()}
+        for (variant, kind), name in METHODS.items()
+        if kind in content.get(variant, {})
+    }
 
 
 torch.set_num_threads(1)
@@ -125,13 +135,18 @@ for method, by_share in errors.items():
 # %% Figure
 figure = new_figure(6.4, 4.0)
 ax = dress(figure.add_subplot())
-colours = {"blocked pretrained": BLUE, "blocked scratch": ORANGE}
+colours = {
+    "pretrained, left as it is": BLUE,
+    "counts alone, same readout": GREEN,
+    "from scratch, fine-tuned": ORANGE,
+    "pretrained, fine-tuned": INK,
+}
 for method, by_share in errors.items():
     shares = sorted(by_share)
     values = np.array([by_share[s] for s in shares])
     colour = colours.get(method, MUTED)
-    ax.plot(shares, values.mean(axis=1), marker="o", color=colour, label=method)
-    ax.plot(shares, values, color=colour, alpha=0.25, linewidth=0.8)
+    ax.plot(shares, values.mean(axis=1), marker="o", markersize=4, color=colour, label=method)
+    ax.fill_between(shares, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.2, linewidth=0)
 if not SMALL:
     ax.axhline(NAIVE_BAYES, color=MUTED, linestyle="--", label="naive Bayes, all windows")
 ax.set_xscale("log")

@@ -52,12 +52,9 @@ parser = argparse.ArgumentParser(description="Bits a spike by what a model sees.
 parser.add_argument("--results", type=Path, default=RESULTS)
 parser.add_argument("--figure", type=Path, default=FIGURES / "neuroformer_modalities.png")
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
-#: Of the data set's documentation: same folds, same null model.
-SIMPLE = {
-    "PSTH": {"1": 0.026, "2": 0.009, "4": 0.008},
-    "PSTH, contrast": {"1": 0.040, "2": 0.010, "4": -0.002},
-    "PSTH, population": {"1": 0.046, "2": 0.018, "4": 0.023},
-}
+BASELINES = HERE / "benchmarks" / "results" / "spikes_baselines.json"
+#: Of `analyses/spikes_baselines.py`: other random folds of the same trials, same null model.
+SHOWN = ("PSTH x contrast gain", "GLM, own history", "GLM, coupled", "GRU")
 
 
 # %% A stimulus of known worth (small settings)
@@ -96,10 +93,14 @@ def simulated() -> dict[str, dict[str, list[float]]]:
 # %% The mice
 def recorded() -> dict[str, dict[str, list[float]]]:
     """Bits a spike (rates one bin ahead) of each fold, by model and session."""
-    found = {name: {s: [v] for s, v in values.items()} for name, values in SIMPLE.items()}
-    names = {"spikes and contrast": "Neuroformer, contrast", "pretrained": "Neuroformer, spikes"}
+    others = json.loads(BASELINES.read_text())
+    found = {
+        name: {s: others[f"session {s}"][name]["folds"] for s in "124" if name in others[f"session {s}"]}
+        for name in SHOWN
+    }
+    names = {"spikes and contrast": "Neuroformer", "spikes": "Neuroformer, no contrast"}
     for run in json.loads(options.results.read_text())["runs"]:
-        if "bits_rates" in run:
+        if run["task"] == "steinmetz":
             label = names.get(run["variant"], run["variant"])
             found.setdefault(label, {}).setdefault(run["session"], []).append(run["bits_rates"])
     return found
@@ -117,9 +118,10 @@ ax = dress(figure.add_subplot())
 width = 0.8 / len(bits)
 for number, (method, by_session) in enumerate(bits.items()):
     place = np.arange(len(sessions)) + (number - (len(bits) - 1) / 2) * width
-    ax.bar(place, [np.mean(by_session[s]) for s in sessions], width, color=PALETTE[number], label=method)
+    means = [np.mean(by_session[s]) if s in by_session else 0.0 for s in sessions]
+    ax.bar(place, means, width, color=PALETTE[number], label=method)
     for x, session in zip(place, sessions, strict=True):
-        values = by_session[session]
+        values = by_session.get(session, [])
         if len(values) > 1:
             ax.scatter(np.full(len(values), x), values, s=8, color="#14181d", zorder=3)
 ax.set_xticks(np.arange(len(sessions)))

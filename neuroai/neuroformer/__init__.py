@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from neuroai.neuroformer.batch import Batch as Batch
     from neuroai.neuroformer.config import Modality as Modality
     from neuroai.neuroformer.config import NeuroformerConfig as NeuroformerConfig
+    from neuroai.neuroformer.frozen import FrozenDecoder as FrozenDecoder
+    from neuroai.neuroformer.frozen import window_features as window_features
     from neuroai.neuroformer.generation import Generated as Generated
     from neuroai.neuroformer.influence import connectivity as connectivity
     from neuroai.neuroformer.likelihood import event_log_likelihood as event_log_likelihood
     from neuroai.neuroformer.likelihood import rates as rates
     from neuroai.neuroformer.model import Neuroformer as Neuroformer
     from neuroai.neuroformer.splits import split_windows as split_windows
+    from neuroai.neuroformer.time_contrast import TimeContrast as TimeContrast
     from neuroai.neuroformer.training import finetune as finetune
     from neuroai.neuroformer.training import fit as fit
     from neuroai.neuroformer.windows import Windows as Windows
@@ -34,11 +37,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "alignment": ["Video"],
         "batch": ["Batch"],
         "config": ["Modality", "NeuroformerConfig"],
+        "frozen": ["FrozenDecoder", "window_features"],
         "generation": ["Generated"],
         "influence": ["connectivity"],
         "likelihood": ["event_log_likelihood", "rates"],
         "model": ["Neuroformer"],
         "splits": ["split_windows"],
+        "time_contrast": ["TimeContrast"],
         "training": ["finetune", "fit"],
         "windows": ["Windows", "windows_of"],
     },
