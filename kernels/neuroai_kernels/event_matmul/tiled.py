@@ -13,15 +13,19 @@ from neuroai_kernels.segment_overlap.bits import PackedBits
 
 __all__ = ["scatter"]
 
-_WARPS, _CHUNK = 16, 128
-_BLOCKS_A_MULTIPROCESSOR = 2
+_WARPS, _ROUND, _AHEAD = 16, 6144, 8
+_BLOCKS_A_MULTIPROCESSOR, _LEAST_SOURCES, _MOST_PIECES = 2, 128, 8
 _MASK, _GRADED, _PACKED = 0, 1, 2
 
 
 @lru_cache(maxsize=16)
 def _kernel(kind: int, weighted: bool, device: int) -> Any:
     source = (files("neuroai_kernels.event_matmul") / "tiled.cu").read_text()
-    head = f"#define KIND {kind}\n#define WEIGHTED {int(weighted)}\n"
+    constants = {
+        "KIND": kind, "WEIGHTED": int(weighted), "TILE": TILE, "WARPS": _WARPS, "ROUND": _ROUND,
+        "AHEAD": _AHEAD,
+    }  # fmt: skip
+    head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
     try:
         with torch.cuda.device(device):
             return torch.cuda._compile_kernel(head + source, "tiled_scatter")
@@ -46,15 +50,16 @@ def scatter(
     n_pre = (len(pointers) - 1) // n_tiles
     out = torch.zeros((len(values), n_out), dtype=torch.float32, device=values.device)
     processors = torch.cuda.get_device_properties(values.device).multi_processor_count
-    most = -(-n_pre // (_CHUNK * _WARPS))
-    n_shares = max(1, min(_BLOCKS_A_MULTIPROCESSOR * processors // n_tiles, 16 * most))
+    n_shares = max(1, min(_BLOCKS_A_MULTIPROCESSOR * processors // n_tiles, n_pre // _LEAST_SOURCES))
+    mean_part = len(indices) // max(1, n_pre * n_tiles)
+    n_pieces = min(_MOST_PIECES, 1 + mean_part // 32)
     row_bytes = values.shape[1] * values.element_size()
     _kernel(kind, weights is not None, values.device.index or 0)(
         grid=(n_tiles * n_shares, len(values), 1),
         block=(_WARPS * 32, 1, 1),
         args=[
             values, pointers, indices, indices if weights is None else weights, out,
-            n_pre, n_out, n_tiles, n_shares, row_bytes,
+            n_pre, n_out, n_tiles, n_shares, n_pieces, row_bytes,
         ],
     )  # fmt: skip
     return out

@@ -280,7 +280,8 @@ def test_tiled_kernel_run_on_a_cpu(kind, weighted, tmp_path, repository):
         pytest.skip("no C++ compiler")
     here, program = repository / "tests/kernels/event_matmul", tmp_path / "tiled"
     include = f"-I{repository / 'kernels/neuroai_kernels/event_matmul'}"
-    options = ["-std=c++20", "-O1", "-pthread", f"-DKIND={kind}", f"-DWEIGHTED={weighted}", include]
+    shape = ["-DTILE=2000", "-DWARPS=4", "-DROUND=512", "-DAHEAD=4"]
+    options = ["-std=c++20", "-O1", "-pthread", f"-DKIND={kind}", f"-DWEIGHTED={weighted}", *shape, include]
     subprocess.run([compiler, *options, str(here / "tiled_on_a_cpu.cpp"), "-o", str(program)], check=True)
     done = subprocess.run([program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout

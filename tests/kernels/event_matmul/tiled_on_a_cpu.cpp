@@ -6,6 +6,7 @@
 #include <barrier>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <thread>
@@ -16,7 +17,6 @@
 #define __shared__ static
 #define __launch_bounds__(...)
 #define __syncthreads() block_barrier.arrive_and_wait()
-#define __syncwarp() meet_warp()
 
 using std::max;
 using std::min;
@@ -24,7 +24,7 @@ using std::min;
 struct Place {
     int x, y, z;
 };
-constexpr int kThreads = 512, kLanes = 32;
+constexpr int kThreads = WARPS * 32, kLanes = 32;
 static thread_local Place threadIdx;
 static Place blockIdx;
 static std::barrier<> block_barrier(kThreads);
@@ -46,9 +46,10 @@ static unsigned __ballot_sync(unsigned, bool flag) {
 template <class T>
 static T __shfl_sync(unsigned, T value, int source) {
     const int warp = threadIdx.x / kLanes;
-    exchange[warp][threadIdx.x % kLanes] = (long long)value;
+    std::memcpy(&exchange[warp][threadIdx.x % kLanes], &value, sizeof(T));
     meet_warp();
-    const T found = (T)exchange[warp][source];
+    T found;
+    std::memcpy(&found, &exchange[warp][source], sizeof(T));
     meet_warp();
     return found;
 }
@@ -60,7 +61,10 @@ static T __ldcs(const T* place) {
     return *place;
 }
 
-static void atomicAdd(float* place, float value) { std::atomic_ref<float>(*place).fetch_add(value); }
+template <class T>
+static T atomicAdd(T* place, T value) {
+    return std::atomic_ref<T>(*place).fetch_add(value);
+}
 
 #include "tiled.cu"
 
@@ -70,7 +74,7 @@ struct Problem {
 
 static double largest_error(const Problem& size, std::mt19937& random) {
     const auto [n_pre, n_out, row] = size;
-    const int n_batch = 2, n_shares = 2, n_tiles = (n_out + TILE - 1) / TILE, n_words = (n_pre + 31) / 32;
+    const int n_batch = 2, n_shares = 2, n_pieces = 3, n_tiles = (n_out + TILE - 1) / TILE, n_words = (n_pre + 31) / 32;
     std::vector<int> indices;
     std::vector<float> weights, values(n_batch * n_pre), out(n_batch * n_out);
     std::vector<long long> pointers{0};
@@ -109,7 +113,7 @@ static double largest_error(const Problem& size, std::mt19937& random) {
                 threads.emplace_back([&, t] {
                     threadIdx = {t, 0, 0};
                     tiled_scatter(given[KIND], pointers.data(), indices.data(), weights.data(), out.data(),
-                                  n_pre, n_out, n_tiles, n_shares, row_bytes[KIND]);
+                                  n_pre, n_out, n_tiles, n_shares, n_pieces, row_bytes[KIND]);
                 });
             for (std::thread& thread : threads) thread.join();
         }
@@ -122,7 +126,7 @@ int main() {
     for (auto& barrier : warp_barrier) barrier = std::make_unique<std::barrier<>>(kLanes);
     std::mt19937 random(1);
     double worst = 0;
-    for (const Problem& size : {Problem{1, 1, 3}, {5, 9000, 700}, {300, 20001, 60}, {2500, 8192, 9}}) {
+    for (const Problem& size : {Problem{1, 1, 3}, {5, 9 * TILE / 8, 700}, {300, 5 * TILE / 2, 60}, {2500, TILE, 9}}) {
         const double error = largest_error(size, random);
         std::printf("%d x %d: %g\n", size.n_pre, size.n_out, error);
         worst = max(worst, error);
