@@ -152,7 +152,7 @@ def test_synaptic_intelligence_on_a_quadratic() -> None:
         optimizer.zero_grad()
         quadratic(network.weight[0], centre).backward()
         optimizer.step()
-    rule.end_task(lambda place: torch.zeros(1, 1, 1), 0, torch.Generator())
+    rule.end_task(lambda places: torch.zeros(1, 1, 1), 0, torch.Generator())
     drop = 0.5 * torch.tensor([1.0, 4.0]) * centre.square()
     expected = 2 * 0.5 * drop / (centre.square() + 0.1)
     torch.testing.assert_close(rule.springs.stiffness[0][0], expected, rtol=5e-3, atol=0)
@@ -177,7 +177,7 @@ def test_elastic_weights_are_the_fisher_information_of_a_softmax() -> None:
     rule = ElasticWeights(network, strength=2.0, n_samples=40)
     draws = [torch.Generator().manual_seed(seed) for seed in range(150)]
     for draw in draws:
-        rule.end_task(lambda place: network(x[place : place + 1])[None], 40, draw)
+        rule.end_task(lambda places: network(x[places])[None], 40, draw)
     # Over draws E[(answer - p)²] = p (1 - p); each call adds springs.
     expected = 2.0 * ((p * (1 - p)).T @ x.square()) / 40
     torch.testing.assert_close(rule.springs.stiffness[0] / len(draws), expected, rtol=0.1, atol=1e-3)
