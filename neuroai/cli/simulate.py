@@ -18,6 +18,9 @@ def simulate(
     deterministic: Annotated[
         bool, Option("--deterministic", help="Sum in whole numbers: the same spikes on every device.")
     ] = False,
+    distributed: Annotated[
+        bool, Option("--distributed", help="Share the network among the processes that torchrun started.")
+    ] = False,
     memory: Annotated[str | None, Option(help="Refuse to build what needs more, such as 4GiB.")] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Say what it needs, and stop.")] = False,
     out: Annotated[Path | None, Option(help="Run directory; default under runs/.")] = None,
@@ -35,6 +38,7 @@ def simulate(
     from neuroai.runs.directory import to_json
     from neuroai.runs.simulate import network_of
     from neuroai.runs.simulate import simulate as run_simulate
+    from neuroai.runs.simulate_ranks import first_rank
 
     network, options = split_words([network, *context.args])
     if dry_run:
@@ -42,7 +46,8 @@ def simulate(
 
         print(estimate_memory(network_of(network, scale, seed, options)))
         return
-    with for_stream(quiet=quiet) as progress:
+    told = not distributed or first_rank()
+    with for_stream(quiet=quiet or not told) as progress:
         run = run_simulate(
             network,
             scale=scale,
@@ -51,11 +56,14 @@ def simulate(
             device=device,
             seed=seed,
             deterministic=deterministic,
+            distributed=distributed,
             memory=memory,
             out=out,
             progress=progress,
             **options,
         )
+    if not told:
+        return
     if as_json:
         print(json.dumps(json.loads(to_json(run.summary)), ensure_ascii=False))
         return

@@ -44,6 +44,7 @@ def simulate(
     device: str = "cpu",
     seed: int = 0,
     deterministic: bool = False,
+    distributed: bool = False,
     memory: str | int | None = None,
     out: str | os.PathLike[str] | None = None,
     progress: "Progress | None" = None,
@@ -67,6 +68,9 @@ def simulate(
         Of a reference network's synapses, start and drive.
     deterministic : bool
         Sum in whole numbers: the same spikes on every device.
+    distributed : bool
+        Share the network among the processes that ``torchrun`` started, on CPUs or a card each; all return
+        the run that the first writes.
     memory : str or int, optional
         Refuse to build what needs more.
     out : path, optional
@@ -123,21 +127,36 @@ def simulate(
         "options": dict(options),
     }
 
-    def work(partial: Path) -> Outcome:
+    def advance(kept: Path) -> "tuple[Simulation, int, Recording]":
         from neuroai.simulation import Simulation
 
-        kept = partial / directory.FOLDS / "checkpoints"
         simulation = Simulation(
-            built, device=device, deterministic=deterministic, memory=memory, checkpoints=kept
+            built,
+            device=device,
+            deterministic=deterministic,
+            memory=memory,
+            checkpoints=kept,
+            distributed=distributed,
         )
         recording = _noting(lambda: simulation.run(time, progress=progress or silent), noticed)
-        return _outcome(simulation, recording, config, noticed)
+        return simulation, simulation.n_synapses, recording
 
-    from neuroai.simulation.checkpoints import digest
+    def lead(announce: Callable[[Path], None]) -> directory.Run:
+        def work(partial: Path) -> Outcome:
+            kept = partial / directory.FOLDS / "checkpoints"
+            announce(kept)
+            return _outcome(*advance(kept), config, noticed)
 
-    return carry_out(
-        "simulate", name, config, work, content=[digest(built.layout(), built.segments)], out=out
-    )
+        from neuroai.simulation.checkpoints import digest
+
+        content = [digest(built.layout(), built.segments)]
+        return carry_out("simulate", name, config, work, content=content, out=out)
+
+    if not distributed:
+        return lead(lambda kept: None)
+    from neuroai.runs.simulate_ranks import on_ranks
+
+    return on_ranks(device, lead, advance)
 
 
 def _noting(work: Callable[[], T], noticed: list[str]) -> T:
@@ -184,7 +203,11 @@ def demo_simulation(
 
 
 def _outcome(
-    simulation: "Simulation", recording: "Recording", config: dict[str, Any], noticed: list[str]
+    simulation: "Simulation",
+    n_synapses: int,
+    recording: "Recording",
+    config: dict[str, Any],
+    noticed: list[str],
 ) -> Outcome:
     from neuroai.report.simulation import SimulationContent, simulation_page
     from neuroai.runs.toml_text import dumps
@@ -200,7 +223,7 @@ def _outcome(
         "real_time_factor": simulation.wall_seconds / config["time"],
         "build_seconds": simulation.build_seconds,
         "neurons": simulation.layout.n_neurons,
-        "synapses": simulation.n_synapses,
+        "synapses": n_synapses,
         "bytes": simulation.engine.nbytes,
         "device": config["device"],
         "seed": config["seed"],

@@ -2,7 +2,7 @@
 
 Ranks exchange which neurons spiked, a bit each, once in the shortest delay: a spike cannot act earlier. The
 result does not depend on the number of ranks, because every neuron draws its own random numbers and adds its
-arrivals in the same order wherever it lives.
+arrivals in the same order wherever it lives. ``Simulation(network, distributed=True)`` runs on these engines.
 """
 
 from collections.abc import Iterator
