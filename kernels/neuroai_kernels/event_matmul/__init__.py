@@ -18,9 +18,9 @@ from neuroai_kernels.segment_overlap.bits import PackedBits
 
 __all__ = ["Form", "SpikeList", "Spikes", "SynapseIndex", "Transposed", "event_matmul"]
 
-#: Gather when each source spikes more often than this over the rows of a batch. On a CPU as
-#: ``benchmarks/event_matmul.py`` found; on CUDA an estimate from bytes and the rate of atomics, not measured.
-GATHER_FROM = {"cpu": 7.0, "cuda": 1.0}
+#: Gather when each source spikes more often than this over the rows of a batch, as found by
+#: ``benchmarks/event_matmul.py``; on an H200 the forms were equal at 1.6 with 8 rows, at 2.5 with 32.
+GATHER_FROM = {"cpu": 7.0, "cuda": 2.0}
 _BITS_BELOW_LARGEST = 40
 _SMALLEST = 1e-200  # so that a quantum and its inverse are normal numbers
 
@@ -88,7 +88,7 @@ def _chosen_form(
         return "scatter"
     if activity is None and device == "cpu":
         activity = int(torch.count_nonzero(values)) / max(1, values.numel())
-    busy = activity is not None and activity * len(values) > GATHER_FROM.get(device, 1.0)
+    busy = activity is not None and activity * len(values) > GATHER_FROM.get(device, 2.0)
     return "gather" if busy else "scatter"
 
 
@@ -115,8 +115,8 @@ def event_matmul(
         reading them.
     form : {"scatter", "gather", "tiled"}, optional
         *scatter* visits the synapses of neurons that spike; *gather* visits every synapse by target, free of
-        atomics, for busy batches; *tiled* scatters into shared memory (CUDA with NVRTC, float32; by name
-        only). Left out: scatter, or gather by ``GATHER_FROM`` where `SynapseIndex.transposed` was made.
+        atomics, for busy batches; *tiled* scatters into shared memory (compute capability 7 with NVRTC,
+        float32; by name only), quicker than scatter from 1 % activity on. Left out: scatter, or gather by ``GATHER_FROM`` where `SynapseIndex.transposed` was made.
     activity : float, optional
         Share of neurons that spike, for that choice; counted on a CPU, never on a GPU, where that would wait.
     deterministic : bool
