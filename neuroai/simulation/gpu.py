@@ -25,7 +25,7 @@ Mode = Literal["eager", "graph", "persistent"]
 _MOST_LANES = 4096
 _FEWEST_LANES, _FEWEST_NEURONS = 128, 32
 # Owners and synapses of a tile of delivery, its warps, and its programs for each multiprocessor.
-_OWNERS, _WIDTH, _WARPS, _PROGRAMS = 8, 64, 4, 8
+_OWNERS, _WIDTH, _WARPS, _PROGRAMS = 1, 64, 1, 32
 _WARP = 32
 
 

@@ -39,7 +39,7 @@ static void meet(int number, int n) {
     while (barrier.turn == turn) give_way();
 }
 
-#define __device__ static
+#define __device__
 #define __global__
 #define __launch_bounds__(...)
 #define __syncthreads() meet(0, THREADS)
