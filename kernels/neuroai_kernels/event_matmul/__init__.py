@@ -115,8 +115,9 @@ def event_matmul(
         reading them.
     form : {"scatter", "gather", "tiled"}, optional
         *scatter* visits the synapses of neurons that spike; *gather* visits every synapse by target, free of
-        atomics, for busy batches; *tiled* scatters into shared memory (compute capability 7 with NVRTC,
-        float32; by name only), quicker than scatter from 1 % activity on. Left out: scatter, or gather by ``GATHER_FROM`` where `SynapseIndex.transposed` was made.
+        atomics, for busy batches; *tiled* scatters into shared memory (CUDA with NVRTC, float32; by name
+        only), quicker from 1 % activity on. Left out: scatter, or gather by ``GATHER_FROM`` where
+        `SynapseIndex.transposed` was made.
     activity : float, optional
         Share of neurons that spike, for that choice; counted on a CPU, never on a GPU, where that would wait.
     deterministic : bool
