@@ -78,7 +78,7 @@ class ResidentSteps:
         ring = shape["SLOTS"] * shape["CHANNELS"] * shape["PITCH"]
         table = shape["CLASSES"] * shape["CHANNELS"] * LEVELS
         pieces = 2 * _PIECES * (1 + self._engine.rows.starts.element_size() // 4)
-        lists = 3 * shape["PITCH"] + shape["LIMITS"] + 4 + 4 * (_IDS + 1) * shape["BLOCKS"] + _COUNTERS
+        lists = 4 * shape["PITCH"] + shape["LIMITS"] + 4 + 4 * (_IDS + 1) * shape["BLOCKS"] + _COUNTERS
         return int(_up(4 * (ring + table + pieces + lists), 16))
 
     def _kernel(self, external: bool) -> Any:

@@ -25,6 +25,9 @@
 #ifndef COPIES
 #define COPIES 8         // of the mailbox, so that few blocks read the same memory
 #endif
+#ifndef SPLIT
+#define SPLIT 1
+#endif
 #ifndef CUTTER
 #define CUTTER 1
 #endif
@@ -41,7 +44,7 @@ typedef unsigned long long word_t;
 struct Shared {
     int ring[SLOTS][CHANNELS][PITCH];
     int table[CLASSES][CHANNELS][LEVELS];  // weights onto this block's population
-    int events[PITCH];
+    int events[2][PITCH];
     unsigned limits[LIMITS + 4];
     START piece_starts[2][PIECES];
     int pieces[2][PIECES];                 // class, times 64, and number of synapses
@@ -79,6 +82,16 @@ struct Clock {
 __device__ inline void workers_meet() { asm volatile("bar.sync 1, %0;" ::"n"(WORKING) : "memory"); }
 
 __device__ inline void listeners_meet() { asm volatile("bar.sync 2, %0;" ::"n"(LISTENING) : "memory"); }
+
+// Neurons are updated: workers say so and go on, listeners wait for it.
+__device__ inline void say_updated() { asm volatile("bar.arrive 3, %0;" ::"n"(THREADS) : "memory"); }
+
+__device__ inline void wait_for_update() { asm volatile("bar.sync 3, %0;" ::"n"(THREADS) : "memory"); }
+
+// Rows are cut: listeners say so and go on, workers wait for it.
+__device__ inline void say_cut() { asm volatile("bar.arrive 4, %0;" ::"n"(THREADS) : "memory"); }
+
+__device__ inline void wait_for_cut() { asm volatile("bar.sync 4, %0;" ::"n"(THREADS) : "memory"); }
 
 __device__ inline void fence() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 
@@ -351,6 +364,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
     const int last_step = first_step + n_steps;
     int now = first_step - 1;
     Clock clock;
+#if SPLIT
+    if (worker < 0) say_cut();
+#endif
     for (; now < last_step; ++now) {
         const int odd = now & 1, next = odd ^ 1;
         if (inside) {
@@ -364,7 +380,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
                 s.ring[slot][1][worker] = 0;
 #endif
 #if LIMITS
-                const float extra = __fmul_rn(event_weight, (float)s.events[worker]);
+                const float extra = __fmul_rn(event_weight, (float)s.events[odd][worker]);
                 if (events_first) arrived = __fadd_rn(arrived, extra);
 #if CHANNELS > 1
                 else second = __fadd_rn(second, extra);
@@ -404,23 +420,44 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
 #if CUTTER == 2
         if (worker == 0) s.n_heard[next] = 0;
 #endif
+        const bool more_steps = now + 1 < last_step;
+#if SPLIT
+        if (worker < 0) {
+            wait_for_update();
+            clock.lap(0, s.gave_up[odd]);
+            if (s.gave_up[odd]) break;
+            if (!more_steps) continue;
+            exchange(all, s, mail, more, now + 1, b, from, kind, patience, clock);
+            say_cut();
+            clock.lap(3, *(volatile int*)&s.n_pieces[next]);
+            continue;
+        }
+        say_updated();
+        clock.lap(0, 0);
+#else
         __syncthreads();
         clock.lap(0, s.gave_up[odd]);
         if (s.gave_up[odd]) break;
-        const bool more_steps = now + 1 < last_step;
         if (worker < 0) {
             if (more_steps) exchange(all, s, mail, more, now + 1, b, from, kind, patience, clock);
             clock.lap(3, *(volatile int*)&s.n_pieces[next]);
             continue;
         }
-        if (worker == 0) s.n_own[odd] = 0;
+#endif
 #if LIMITS
         // The last threads draw the drive.
         const int quad = WORKING - 1 - worker;
         if (quad < PITCH / 4 && more_steps)
-            ((int4*)s.events)[quad] = count_poisson(key, base / 4 + quad, now + 1, s.limits);
+            ((int4*)s.events[next])[quad] = count_poisson(key, base / 4 + quad, now + 1, s.limits);
 #endif
-        clock.lap(1, 0);
+#if SPLIT
+        wait_for_cut();
+#endif
+        clock.lap(1, s.gave_up[odd]);
+#if SPLIT
+        if (s.gave_up[odd]) break;
+#endif
+        if (worker == 0) s.n_own[odd] = 0;
 #if CUTTER == 2
         for (int j = worker; j < s.n_heard[odd]; j += WORKING) {
             const int source = s.heard[odd][j] & ((1 << CLASS_SHIFT) - 1);

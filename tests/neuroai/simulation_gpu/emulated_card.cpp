@@ -29,13 +29,17 @@ static Index threadIdx, blockIdx;
 static void** kernel_arguments;
 
 static void give_way() { swapcontext(&running->context, &scheduler); }
-static void meet(int number, int n) {
+static Barrier& arrive(int number, int n) {
     Barrier& barrier = blocks_of_grid[running->block].barriers[number];
-    const int turn = barrier.turn;
     if (++barrier.arrived == n) {
         barrier.arrived = 0;
         ++barrier.turn;
     }
+    return barrier;
+}
+static void meet(int number, int n) {
+    const int turn = blocks_of_grid[running->block].barriers[number].turn;
+    Barrier& barrier = arrive(number, n);
     while (barrier.turn == turn) give_way();
 }
 
