@@ -24,8 +24,9 @@ from typing import Any
 import numpy as np
 from neuroformer_track import FOLDS, TRACK, hippocampus, setup
 
-#: Readouts of position: features left as they are, counts alone, all weights fine-tuned.
-KINDS = ("frozen", "counts", "tuned")
+#: Readouts of position: features left as they are, the same with labels asked for where the map says,
+#: counts alone, all weights fine-tuned.
+KINDS = ("frozen", "asked", "counts", "tuned")
 
 
 # --- Visual cortex during a contrast discrimination ---

@@ -72,6 +72,7 @@ def hippocampus(
     """Errors in pixels by share of the labelled windows."""
     from neuroai.neuroformer import Modality, Neuroformer, NeuroformerConfig, fit, windows_of
     from neuroai.neuroformer.frozen import window_features
+    from neuroai.neuroformer.time_contrast import TimeContrast, windows_to_label
     from neuroai.neuroformer.training import Recipe
 
     how, start = variant.split()
@@ -109,31 +110,34 @@ def hippocampus(
         model.to(fabric.device)
         features = window_features(model, windows)
         moments = windows.first // config.window_bins
+        usable = np.sort(usable)
         for name, columns in (("frozen", features), ("counts", features[:, 2 * hyper["width"] :])):
-            out[name] = frozen(columns, moments, place, np.sort(usable), chosen, judged, seed)
+            points = TimeContrast(seed=seed).fit(columns[usable], moments[usable]).transform(columns)
+            out[name] = frozen(points, place, usable, chosen, judged)
+            if name == "frozen":
+                asked = {
+                    f: usable[windows_to_label(points[usable], len(w), seed=seed)] for f, w in chosen.items()
+                }
+                out["asked"] = frozen(points, place, usable, asked, judged)
     if hyper["finetune"]:
         out["tuned"] = tuned(model, recording, recipe, place, chosen, judged, hyper, seed, fabric)
     return out
 
 
 def frozen(
-    features: np.ndarray,
-    moments: np.ndarray,
+    points: np.ndarray,
     place: np.ndarray,
     usable: np.ndarray,
     chosen: dict[str, np.ndarray],
     judged: np.ndarray,
-    seed: int,
 ) -> dict[str, Any]:
-    """Errors of a readout of features that are left as they are.
+    """Errors of a readout of mapped features that are left as they are.
 
-    The spikes of all running windows of the training blocks shape the map; labels are those of the chosen
+    The spikes of all running windows of the training blocks shaped the map; labels are those of the chosen
     windows alone. Unlabelled windows just before and after a labelled one, 25 px away, take its label too.
     """
     from neuroai.neuroformer.frozen import FrozenDecoder
-    from neuroai.neuroformer.time_contrast import TimeContrast
 
-    points = TimeContrast(seed=seed).fit(features[usable], moments[usable]).transform(features)
     out = {}
     for share, windows in chosen.items():
         near = (windows[:, None] + np.arange(-1, 2)).ravel()

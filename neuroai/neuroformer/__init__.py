@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neuroai.neuroformer.model import Neuroformer as Neuroformer
     from neuroai.neuroformer.splits import split_windows as split_windows
     from neuroai.neuroformer.time_contrast import TimeContrast as TimeContrast
+    from neuroai.neuroformer.time_contrast import windows_to_label as windows_to_label
     from neuroai.neuroformer.training import finetune as finetune
     from neuroai.neuroformer.training import fit as fit
     from neuroai.neuroformer.windows import Windows as Windows
@@ -43,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "likelihood": ["event_log_likelihood", "rates"],
         "model": ["Neuroformer"],
         "splits": ["split_windows"],
-        "time_contrast": ["TimeContrast"],
+        "time_contrast": ["TimeContrast", "windows_to_label"],
         "training": ["finetune", "fit"],
         "windows": ["Windows", "windows_of"],
     },

@@ -12,7 +12,7 @@ from neuroai.errors import DataError, ShapeError
 from neuroai.neuroformer.alignment_loss import contrastive_loss
 from neuroai.training import Plan, train
 
-__all__ = ["TimeContrast"]
+__all__ = ["TimeContrast", "windows_to_label"]
 
 Array = NDArray[np.float64]
 
@@ -110,6 +110,38 @@ class TimeContrast:
         plan = Plan(self.epochs, min(self.batch_size, len(pairs)), seed=seed)
         train(network, optimizer, pairs, _loss, plan, scheduler=scheduler)
         return network
+
+
+def windows_to_label(points: ArrayLike, n: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Choose the windows whose labels are worth most: those at the centres of ``n`` clusters of a map.
+
+    Parameters
+    ----------
+    points : array-like (n_windows, n_dimensions)
+        Of :meth:`TimeContrast.transform`.
+    n : int
+        Labels that can be afforded.
+    seed : int
+        Of k-means.
+
+    Returns
+    -------
+    ndarray of int64, sorted
+        Fewer than ``n`` if clusters share their nearest window.
+
+    Examples
+    --------
+    >>> windows_to_label([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]], 2).tolist()
+    [1, 4]
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import pairwise_distances_argmin
+
+    x = np.asarray(points, dtype=np.float64)
+    if x.ndim != 2 or not 1 <= n <= len(x):
+        raise ShapeError(f"points {x.shape}, n = {n}: expected (n_windows, n_dimensions) and 1 to n_windows")
+    centres = KMeans(n, n_init=4, random_state=seed).fit(x).cluster_centers_
+    return np.unique(pairwise_distances_argmin(centres, x)).astype(np.int64)
 
 
 class _Neighbours:

@@ -9,7 +9,7 @@ from neuroai.errors import ConfigError, DataError, ShapeError
 from neuroai.neuroformer import Neuroformer, NeuroformerConfig
 from neuroai.neuroformer.frozen import FrozenDecoder, window_features
 from neuroai.neuroformer.latents import pooled_features
-from neuroai.neuroformer.time_contrast import TimeContrast
+from neuroai.neuroformer.time_contrast import TimeContrast, windows_to_label
 
 
 def test_features_hold_the_counts_of_every_span():
@@ -76,6 +76,18 @@ def test_gaps_in_time_hold_no_neighbours():
         TimeContrast(2).fit(x, np.zeros(40))
     with pytest.raises(ShapeError):
         TimeContrast(2).fit(x, np.arange(39))
+
+
+def test_labels_are_asked_for_all_over_the_map():
+    """Ten clusters of very unequal size: each is asked for once, which ten random windows hardly do."""
+    rng = np.random.default_rng(2)
+    cluster = np.repeat(np.arange(10), [200, *[5] * 9])
+    points = 10 * np.eye(10)[cluster] + 0.1 * rng.standard_normal((len(cluster), 10))
+    asked = windows_to_label(points, 10)
+    assert sorted(cluster[asked].tolist()) == list(range(10))
+    np.testing.assert_array_equal(asked, windows_to_label(points, 10))
+    with pytest.raises(ShapeError, match="n = 0"):
+        windows_to_label(points, 0)
 
 
 def test_series_are_read_by_kernel_ridge():
