@@ -14,9 +14,9 @@
 # another. Both are judged by how they rank the 294 edges among all 89,700 ordered pairs (area under the ROC
 # curve, and average precision, 0.0033 by chance), beside statistics that need no model.
 #
-# What comes out (60,000 bins, 10 passes, one seed): attention 0.999 / 0.89, response 1.000 / 1.000, and a
-# covariance at lags 1 to 3, which needs no model and a second to compute, 1.000 / 1.000. Correlations
-# without lag are below chance: followers of one hub go together. Attention finds the hubs, and is spread
+# What comes out (60,000 bins, 12 passes, three seeds): attention 1.000, 1.000, 0.999 / 1.00, 0.92, 0.89,
+# response 1.000 / 1.000 for each, and so a covariance at lags 1 to 3, which needs no model and a second to
+# compute. Correlations without lag are below chance: followers of one hub go together. Attention finds the hubs, and is spread
 # over all their targets, as it is spent before the target is known; the response tells targets apart.
 
 # %% Settings
@@ -58,7 +58,8 @@ options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 
 # %% [markdown]
 # ## Train and read
-# A window is one bin, so that all causes lie in the past window.
+# A window is one bin, so that all causes lie in the past window. Without the readout of rates, which sees
+# past spikes directly: attention has to carry everything.
 
 
 # %% One seed
@@ -75,6 +76,7 @@ def read(seed: int) -> dict[str, np.ndarray]:
         past_layers=2,
         output_layers=1,
         dropout=0.0,
+        rate_weight=0.0,
     )
     model = Neuroformer(config, seed=seed)
     windows = model.windows(recording)
