@@ -16,8 +16,9 @@
 #
 # What comes out (60,000 bins, 12 passes, three seeds): attention 1.000, 1.000, 0.999 / 1.00, 0.92, 0.89,
 # response 1.000 / 1.000 for each, and so a covariance at lags 1 to 3, which needs no model and a second to
-# compute. Correlations without lag are below chance: followers of one hub go together. Attention finds the hubs, and is spread
-# over all their targets, as it is spent before the target is known; the response tells targets apart.
+# compute. Correlations without lag are below chance: followers of one hub go together. Attention finds the
+# hubs, and is spread over all their targets, as it is spent before the target is known; the response tells
+# targets apart.
 
 # %% Settings
 import argparse
