@@ -152,7 +152,7 @@ class ElasticWeights:
         """Add the task's springs: squares of the gradients of single samples."""
         used = min(n_samples, self.n_samples)
         springs = self.springs
-        for places in torch.arange(used).split(self._together):
+        for places in torch.split(torch.arange(used), self._together):
             found = logits(places)
             answers = torch.multinomial(
                 found.detach().flatten(0, 1).softmax(1), 1, generator=generator
