@@ -14,7 +14,7 @@ from torch import Tensor
 from neuroai.errors import ConfigError, MemoryBudgetError
 from neuroai.simulation.distributed import LONGEST_INTERVAL, shares, shortest_delay
 from neuroai.simulation.distributed_kernels import OFFSET_BITS, deliver_kernel, list_kernel, update_kernel
-from neuroai.simulation.distributed_ranks import Ranks
+from neuroai.simulation.distributed_ranks import Ranks, before_leaving
 from neuroai.simulation.distributed_rows import own_rows
 from neuroai.simulation.engine import Spikes
 from neuroai.simulation.gpu_state import DeviceNetwork, External, processors
@@ -24,7 +24,7 @@ from neuroai_kernels.neuron_update.gpu import population_blocks
 from neuroai_kernels.spike_delivery import SynapseRows, safe_quantum
 from neuroai_kernels.spike_delivery.rows import to_quanta
 
-__all__ = ["DistributedGpuEngine", "require_memory"]
+__all__ = ["DistributedGpuEngine", "require_memory", "share_blocks"]
 
 # Its streams and events have no types.
 _CUDA: Any = torch.cuda
@@ -90,9 +90,8 @@ class DistributedGpuEngine(DeviceNetwork):
         if layout.n_rows > _MOST_ROWS:
             raise ConfigError(f"{layout.n_rows} neurons and sources: ranks on cards take up to {_MOST_ROWS}")
         self.ranks = Ranks(group, device)
-        spans = [_spans(layout, rank, self.ranks.n) for rank in range(self.ranks.n)]
         require_memory(layout, self.ranks, _free(device))
-        tables = [population_blocks(layout.populations, _LANES - _ALIGNED, span) for span in spans]
+        spans, tables = share_blocks(layout, self.ranks.n)
         super().__init__(layout, device, tables[self.ranks.rank], record=record)
         self._owned = torch.zeros(layout.n_neurons, dtype=torch.bool, device=device)
         for first, last in spans[self.ranks.rank]:
@@ -105,6 +104,7 @@ class DistributedGpuEngine(DeviceNetwork):
         shortest = shortest_delay(self.rows, layout.n_neurons, self.ranks)
         self.interval = max(1, min(shortest, _LIST_BYTES // (4 * layout.n_neurons)))
         self._place_bits(tables)
+        before_leaving(self._release)
         self._timeout, self._watch = timeout, _CUDA.Stream(device) if device.type == "cuda" else None
 
     def _place_bits(self, tables: list[Tensor]) -> None:
@@ -282,10 +282,12 @@ class DistributedGpuEngine(DeviceNetwork):
             return int(self._clock[1])
 
     def _give_up(self, step: int) -> None:
-        abort: Any = getattr(dist.distributed_c10d, "_abort_process_group", None)
-        if abort is not None:
-            abort(self.ranks.group)  # ends the exchange that waits on the card
+        self._release()
+        self.ranks.abandon()
         raise TimeoutError(f"nothing for {self._timeout:g} s after step {step}")
+
+    def _release(self) -> None:
+        self._graph = None
 
     def state(self) -> dict[str, Tensor]:
         """Copies, on the CPU, of variables, free_at and ring of all ranks together."""
@@ -303,8 +305,19 @@ class DistributedGpuEngine(DeviceNetwork):
         self.ring *= self._owned.repeat(self.layout.n_channels)
 
 
-def _spans(layout: Layout, rank: int, n_ranks: int) -> list[tuple[int, int]]:
-    return [(int(first), int(last)) for first, last in shares(layout, rank, n_ranks)]
+def share_blocks(layout: Layout, n_ranks: int) -> tuple[list[list[tuple[int, int]]], list[Tensor]]:
+    """Each rank's share of each population, and its blocks.
+
+    Raises
+    ------
+    ConfigError
+        If a rank would be left without neurons.
+    """
+    spans = [[(int(a), int(b)) for a, b in shares(layout, rank, n_ranks)] for rank in range(n_ranks)]
+    tables = [population_blocks(layout.populations, _LANES - _ALIGNED, span) for span in spans]
+    if not all(map(len, tables)):
+        raise ConfigError(f"{n_ranks} ranks leave one without any of {layout.n_neurons} neurons: start fewer")
+    return spans, tables
 
 
 def _tile(longest: int) -> tuple[int, int, int]:

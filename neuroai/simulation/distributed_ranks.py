@@ -1,9 +1,13 @@
 """The processes that share one network: how they meet, agree, and notice that one of them is lost."""
 
+import atexit
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from threading import Thread
+from typing import Any
+from weakref import WeakMethod
 
 import torch
 import torch.distributed as dist
@@ -11,7 +15,7 @@ from torch import Tensor
 
 from neuroai.errors import CheckpointError, ConfigError, SimulationError
 
-__all__ = ["Ranks", "join_ranks"]
+__all__ = ["Ranks", "before_leaving", "join_ranks"]
 
 _RESTART = (
     "See its message; a simulation with checkpoints goes on from the last one when it is started again, on "
@@ -56,6 +60,7 @@ def join_ranks(device: str = "cpu", *, timeout: float = 120.0) -> str:
         raise ConfigError(
             f"device {device!r}: expected 'cpu' or 'cuda'; a rank's card follows from its number"
         )
+    atexit.register(_leave)
     limit = timedelta(seconds=timeout)
     if device == "cpu":
         dist.init_process_group("gloo", timeout=limit)
@@ -73,6 +78,26 @@ def join_ranks(device: str = "cpu", *, timeout: float = 120.0) -> str:
     torch.cuda.set_device(own)
     dist.init_process_group("nccl", timeout=limit, device_id=own)
     return str(own)
+
+
+#: What must be let go before the group: graphs that hold exchanges.
+_held: list[WeakMethod[Callable[[], None]]] = []
+_lost: list[str] = []
+
+
+def before_leaving(release: Callable[[], None]) -> None:
+    """Call a method, if its object lives, before ranks part at the end: NCCL waits for graphs that use it."""
+    _held.append(WeakMethod(release))
+
+
+def _leave() -> None:
+    """Part in order; with a rank lost, the others would wait for it."""
+    if _lost or not dist.is_initialized():
+        return
+    for held in _held:
+        if (release := held()) is not None:
+            release()
+    dist.destroy_process_group()
 
 
 class Ranks:
@@ -117,10 +142,17 @@ class Ranks:
             yield
         except (RuntimeError, TimeoutError) as error:
             reason = str(error).strip().partition("\n")[0]
+            _lost.append(what)
             raise SimulationError(
                 f"rank {self.rank} of {self.n} lost another rank in {what}: it ended or does not answer "
                 f"({reason}). {_RESTART}"
             ) from error
+
+    def abandon(self) -> None:
+        """End what this rank waits for on its card; in the background, as that may wait itself."""
+        abort: Any = getattr(dist.distributed_c10d, "_abort_process_group", None)
+        if abort is not None:
+            Thread(target=abort, args=(self.group,), daemon=True).start()
 
     def largest(self, value: float) -> float:
         """Of the values of all ranks."""

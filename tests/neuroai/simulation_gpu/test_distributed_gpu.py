@@ -147,6 +147,18 @@ def test_ranks_outnumber_the_cards(monkeypatch):
         join_ranks("cuda:1")
 
 
+@pytest.mark.usefixtures("gpu_device")
+def test_more_ranks_than_neurons():
+    from neuroai.simulation.distributed_gpu import share_blocks
+
+    layout = heterogeneous().layout()
+    spans, tables = share_blocks(layout, 33)
+    assert sum(int((table[:, 1] - table[:, 0]).sum()) for table in tables) == 43
+    assert sum(last - first for span in spans for first, last in span) == 43
+    with pytest.raises(ConfigError, match="34 ranks leave one without any of 43 neurons"):
+        share_blocks(layout, 34)
+
+
 def alone(monkeypatch):
     """A group of one."""
     for name, value in {
