@@ -106,6 +106,16 @@ def gated(engine: GpuEngine, mode: Mode, seconds: float, identical: bool) -> dic
     return {"refused": "rates outside their tolerance", "rates_hz": found["rates_hz"]}
 
 
+def recording(layout: Layout) -> float:
+    """Real-time factor with all spikes copied to the host, a tenth of a second at a time."""
+    engine = GpuEngine(layout, "cuda")
+    engine.advance(STEPS_A_SECOND // 2, NOTHING)
+    start, steps = time.perf_counter(), STEPS_A_SECOND // 10
+    for _ in range(10):
+        engine.advance(engine.position + steps, NOTHING)
+    return time.perf_counter() - start
+
+
 def within(found: dict[str, float]) -> bool:
     return all(abs(found[k] / v - 1) <= TOLERANCES.get(k, 0.10) for k, v in FULL_RATES.items())
 
@@ -225,6 +235,7 @@ def main() -> None:
     result["copy_gb_per_s"] = bandwidth / 1e9
     result["floor_real_time_factor"] = floor(engine, FULL_RATES, bandwidth)
     result["ladder"] = ladder
+    result["real_time_factor_recording"] = recording(layout)
     if arguments.large:
         del engine
         result["large"] = large(bandwidth)

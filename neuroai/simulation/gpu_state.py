@@ -185,9 +185,12 @@ class DeviceNetwork(ABC):
 
     def _take_record(self) -> NDArray[np.int32]:
         """Recorded spikes, ordered by step, then neuron."""
-        found: NDArray[np.int32] = self._record[:, : int(self._recorded)].cpu().numpy()
+        found = self._record[:, : int(self._recorded)].to(torch.int64)
         self._recorded.zero_()
-        return found[:, np.lexsort((found[1], found[0]))]
+        order = (found[0] << 32 | found[1]).sort().values
+        ordered = torch.stack([order >> 32, order & 0xFFFFFFFF]).to("cpu", torch.int32)
+        pair: NDArray[np.int32] = ordered.numpy()
+        return pair
 
     def state(self) -> dict[str, Tensor]:
         """Copies, on the CPU, of variables, free_at and ring."""
