@@ -236,10 +236,11 @@ def main() -> None:
     result["floor_real_time_factor"] = floor(engine, FULL_RATES, bandwidth)
     result["ladder"] = ladder
     result["real_time_factor_recording"] = recording(layout)
+    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if arguments.large:
         del engine
         result["large"] = large(bandwidth)
-    arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
 
 
