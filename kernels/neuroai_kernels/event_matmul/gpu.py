@@ -16,8 +16,8 @@ from neuroai_kernels.segment_overlap.bits import PackedBits
 
 __all__ = ["gather", "sampled_product", "scatter"]
 
-# Sources of one program, few enough that a busy block does not outlast the others; and most warps of it.
-_ROWS, _WARPS = 32, 4
+# Sources of one program: few enough that a busy block does not outlast the others.
+_ROWS = 32
 _LIST_PROGRAMS = 2112
 _MASK, _GRADED, _PACKED = 0, 1, 2
 
@@ -115,7 +115,7 @@ def scatter(
     kind = _PACKED if packed else _MASK if values.dtype == torch.bool else _GRADED
     _scatter_kernel[(triton.cdiv(n_pre, _ROWS), len(values))](
         values.view(torch.int8) if kind == _MASK else values, out, indptr, indices, weights, scale,
-        n_pre, values.shape[1], out.shape[1], KIND=kind, ROWS=_ROWS, **form, num_warps=min(n_warps, _WARPS),
+        n_pre, values.shape[1], out.shape[1], KIND=kind, ROWS=_ROWS, **form, num_warps=n_warps,
     )  # fmt: skip
 
 

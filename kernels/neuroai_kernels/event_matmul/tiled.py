@@ -13,7 +13,7 @@ from neuroai_kernels.segment_overlap.bits import PackedBits
 
 __all__ = ["scatter"]
 
-_WARPS, _ROUND, _AHEAD = 16, 6144, 8
+_WARPS, _ROUND, _AHEAD = 16, 6144, 4
 _BLOCKS_A_MULTIPROCESSOR, _LEAST_SOURCES, _MOST_PIECES = 2, 128, 8
 _MASK, _GRADED, _PACKED = 0, 1, 2
 

@@ -17,7 +17,7 @@ from neuroai_kernels.stdp.rule import StdpRule, StdpTraces
 
 __all__ = ["depress_gpu", "potentiate_gpu", "raise_gpu", "stdp_step"]
 
-# Neurons of a program, and lanes at a row; a row longer than that is several programs'.
+# Neurons of a program, and lanes at a row.
 _ROWS, _LANES = 32, 512
 
 
@@ -39,7 +39,7 @@ def _move_kernel(
         row = (tl.program_id(0) * ROWS + lane).to(tl.int64)
         start = tl.load(indptr + row)
         stop = tl.load(indptr + row + 1)
-        for first in range(start + tl.program_id(1) * BLOCK, stop, BLOCK * tl.num_programs(1)):
+        for first in range(start, stop, BLOCK):
             k = first + tl.arange(0, BLOCK)
             partner = tl.load(partners + k, k < stop, 0)
             age = now - tl.load(last + partner, k < stop, 0)
@@ -104,8 +104,7 @@ def _move(
     """Row starts, partners and places of the side that spikes; trace of the other side."""
     indptr, partners, places = index
     block = min(_LANES, max(32, triton.next_power_of_2(mean_row)))
-    parts = max(1, triton.cdiv(mean_row, block))
-    _move_kernel[(triton.cdiv(len(spikes), _ROWS), parts)](
+    _move_kernel[(triton.cdiv(len(spikes), _ROWS),)](
         weights, indptr, partners, places, spikes.view(torch.int8), trace, last,
         _on_device(step, weights.device), _constants(numbers, weights.dtype, weights.device), len(spikes),
         PLACED=places is not None, POWER=_kind(numbers[1]), ROWS=_ROWS, BLOCK=block,
