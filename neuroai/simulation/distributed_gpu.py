@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neuroai.errors import ConfigError, MemoryBudgetError
 from neuroai.simulation.distributed import LONGEST_INTERVAL, shares, shortest_delay
-from neuroai.simulation.distributed_kernels import OFFSET_BITS, deliver_kernel, list_kernel, update_kernel
+from neuroai.simulation.distributed_kernels import SOURCE_BITS, deliver_kernel, list_kernel, update_kernel
 from neuroai.simulation.distributed_ranks import Ranks, before_leaving
 from neuroai.simulation.distributed_rows import own_rows
 from neuroai.simulation.engine import Spikes
@@ -32,7 +32,7 @@ _LANES, _ALIGNED = 512, 3
 _WORDS = _LANES // 32
 _TILE = 64
 _PROGRAMS = 4
-_MOST_ROWS = 1 << (32 - OFFSET_BITS)
+_MOST_ROWS = 1 << SOURCE_BITS
 _GRAPH_STEPS = 50
 _LIST_BYTES = 1 << 29
 _LONGEST_PAUSE, _LOOK_EVERY = 1e-3, 0.5
@@ -209,7 +209,7 @@ class DistributedGpuEngine(DeviceNetwork):
         first, last = external.starts[step - external.origin : step - external.origin + 2]
         if last > first:
             count = torch.full((1,), int(last - first), dtype=torch.int32, device=self.device)
-            codes = external.rows[int(first) : int(last)] | (offset << (32 - OFFSET_BITS))
+            codes = external.rows[int(first) : int(last)] | (offset << SOURCE_BITS)
             self._deliver(codes, count, 0, inside=True)
 
     def _deliver_early(self, external: External) -> None:
@@ -351,4 +351,4 @@ def _free(device: torch.device) -> float:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else float("inf")
 
 
-assert LONGEST_INTERVAL <= 1 << OFFSET_BITS
+assert LONGEST_INTERVAL <= 1 << (31 - SOURCE_BITS)

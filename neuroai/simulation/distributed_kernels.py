@@ -14,13 +14,12 @@ import triton.language as tl
 from neuroai.simulation.gpu_kernels import update_block
 from neuroai_kernels.neuron_update.gpu import count_poisson
 
-__all__ = ["OFFSET_BITS", "deliver_kernel", "list_kernel", "update_kernel"]
+__all__ = ["SOURCE_BITS", "deliver_kernel", "list_kernel", "update_kernel"]
 
-#: A spike in a list: its step within the interval in the upper bits, its source below.
-OFFSET_BITS = 6
-_SHIFT = tl.constexpr(32 - OFFSET_BITS)
-_SOURCE = tl.constexpr((1 << (32 - OFFSET_BITS)) - 1)
-_OFFSET = tl.constexpr((1 << OFFSET_BITS) - 1)
+#: Of a spike in a list, its source; above them its step within the interval, six bits below the sign.
+SOURCE_BITS = 25
+_SHIFT = tl.constexpr(SOURCE_BITS)
+_SOURCE = tl.constexpr((1 << SOURCE_BITS) - 1)
 
 
 @triton.jit(do_not_specialize=["offset", "n_neurons", "n_inputs", "mask", "n_thresholds"])
@@ -102,7 +101,7 @@ def deliver_kernel(
         last = tl.load(indptr + source + 1, i < n, 0)
         j = first[:, None] + tl.arange(0, WIDTH)[None, :]
         inside = j < last[:, None]
-        step = now + ((code >> _SHIFT) & _OFFSET)
+        step = now + (code >> _SHIFT)
         slot = (step[:, None] + tl.load(delays + j, inside, 1).to(tl.int32)) & mask
         place = slot.to(tl.int64) * n_inputs + tl.load(targets + j, inside, 0)
         tl.atomic_add(ring + place, tl.load(weights + j, inside, 0), inside, sem="relaxed")

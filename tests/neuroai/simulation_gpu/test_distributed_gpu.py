@@ -61,7 +61,25 @@ def long_delays():
     )
 
 
+def late():
+    """One exchange in forty steps; external spikes that act within the same forty."""
+    return Network(
+        [
+            Population(
+                "E", 21, LIFExp(), drive=PoissonDrive(16_000.0, 200.0), initial={"v": Normal(-56.0, 4.0)}
+            )
+        ],
+        [
+            Projection("E", "E", FixedTotal(90), 300.0, Normal(6e-3, 1e-3, low=4e-3)),
+            Projection("in", "E", FixedOutdegree(7), 2000.0, 2e-4),
+        ],
+        [SpikeSource("in", [[5e-4, 3.5e-3, 3.9e-3]])],
+        seed=7,
+    )
+
+
 NETWORKS = {
+    "late": (late, 40),
     "heterogeneous": (heterogeneous, 1),
     "long_delays": (long_delays, 4),
     "microcircuit": (lambda: potjans_diesmann(0.1, seed=4), 1),
@@ -116,10 +134,12 @@ def test_two_ranks_with_kernels(gpu_device, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "n_ranks"), [("heterogeneous", 3), ("long_delays", 1), ("long_delays", 2)])
+@pytest.mark.parametrize(
+    ("name", "n_ranks"), [("heterogeneous", 3), ("long_delays", 1), ("long_delays", 2), ("late", 2)]
+)
 def test_any_number_of_ranks_with_kernels(gpu_device, tmp_path, monkeypatch, name, n_ranks):
     interpreted(gpu_device)
-    check(name, n_ranks, tmp_path, monkeypatch)
+    check(name, n_ranks, tmp_path, monkeypatch, steps=70 if name == "late" else STEPS)
 
 
 @pytest.mark.gpu
