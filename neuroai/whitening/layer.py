@@ -113,8 +113,8 @@ class WhiteningLayer(nn.Module):
             raise ShapeError(f"inputs have shape {tuple(inputs.shape)}; {tuple(self.mean.shape)} is needed")
         centred = inputs - self.mean
         responses, self.matrix = lateral_step(self.matrix, centred, self.step)
-        sound = torch.isfinite(responses).all(-1, keepdim=True)
-        self.mean = self.mean + self.step * torch.where(sound, centred, 0.0)
+        moved = torch.add(self.mean, centred, alpha=self.step)
+        self.mean = torch.where(responses.isnan(), self.mean, moved)
         return responses
 
     def _respond(self, centred: Tensor) -> Tensor:
