@@ -1,5 +1,6 @@
 """Training: learns what was planted, resumes bit for bit, fine-tunes on few windows, splits without leaks."""
 
+import json
 import os
 import subprocess
 import sys
@@ -223,11 +224,18 @@ def test_mixed_precision_trains():
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model(tmp_path):
-    """Through torchrun: each takes half of every batch, both end with the same weights."""
-    child = Path(__file__).with_name("neuroformer_ranks_child.py")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+def test_two_processes_train_as_one_does(tmp_path):
+    """Through torchrun, each takes half of every batch: the losses and weights of a single process."""
+    child = str(Path(__file__).with_name("neuroformer_ranks_child.py"))
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, str(child), str(tmp_path)], check=True, env=environment, timeout=300)
-    first, second = ((tmp_path / f"rank{rank}").read_text() for rank in range(2))
+    for start in (launch, []):
+        command = [sys.executable, *start, child, str(tmp_path)]
+        subprocess.run(command, check=True, env=environment, timeout=300)
+    first, second, alone = (
+        json.loads((tmp_path / name).read_text()) for name in ("rank0of2", "rank1of2", "rank0of1")
+    )
     assert first == second
+    assert alone["losses"][-1] < alone["losses"][0] - 0.02
+    np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-5)
+    np.testing.assert_allclose(first["weights"], alone["weights"], rtol=1e-3)
