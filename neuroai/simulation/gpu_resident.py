@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ResidentSteps"]
 
 # As in resident.cu.
-_IDS, _LISTS, _PIECES, _COPIES, _COUNTERS = 7, 4, 1024, 128, 12
+_IDS, _LISTS, _PIECES, _COUNTERS = 7, 4, 1024, 12
 _MOST_THREADS, _FEWEST_WORKING, _WARP = 1024, 512, 32
 # Looks at the mailbox, about half a microsecond each, before a block gives up on the others.
 _PATIENCE = 1 << 22
@@ -60,7 +60,7 @@ class ResidentSteps:
             "STORED": int(rows.stored),
             "START": "int" if rows.starts.dtype == torch.int32 else "long long",
         }
-        self._mail = torch.empty(2, _COPIES, n_blocks, 2, dtype=torch.int64, device=engine.device)
+        self._mail = torch.empty(2, n_blocks, n_blocks, 2, dtype=torch.int64, device=engine.device)
         self._lists = engine._whole(_LISTS, n_blocks, engine.lanes)
         #: Cycles of each block; of a thread that listens, the first that delivers and one that draws and
         #: delivers: to the end of the update, of exchange or drawing, of delivery, and until all are done.
@@ -78,7 +78,7 @@ class ResidentSteps:
         ring = shape["SLOTS"] * shape["CHANNELS"] * shape["PITCH"]
         table = shape["CLASSES"] * shape["CHANNELS"] * LEVELS
         pieces = 2 * _PIECES * (1 + self._engine.rows.starts.element_size() // 4)
-        lists = 4 * shape["PITCH"] + shape["LIMITS"] + 4 + 4 * (_IDS + 1) * shape["BLOCKS"] + _COUNTERS
+        lists = 3 * shape["PITCH"] + shape["LIMITS"] + 4 + 4 * (_IDS + 1) * shape["BLOCKS"] + _COUNTERS
         return int(_up(4 * (ring + table + pieces + lists), 16))
 
     def _kernel(self, external: bool) -> Any:

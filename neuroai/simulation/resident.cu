@@ -21,16 +21,7 @@
 #define IDS_FIRST 3
 #define LISTS 4          // lists of the steps that blocks may be reading or writing at a time
 #define PIECES 1024      // of up to 32 synapses, that are listed at a time
-#define AHEAD 4          // pieces that a warp fetches before it adds the first
-#ifndef COPIES
-#define COPIES 8         // of the mailbox, so that few blocks read the same memory
-#endif
-#ifndef SPLIT
-#define SPLIT 1
-#endif
-#ifndef CUTTER
-#define CUTTER 1
-#endif
+#define AHEAD 2          // pieces that a warp fetches before it adds the first
 #define BATCH 256        // sources that workers cut at a time
 #define CLASS_SHIFT 20   // above the source in an entry of ``heard``
 #define PREFIX 8         // see neuron_update/table.py
@@ -44,7 +35,7 @@ typedef unsigned long long word_t;
 struct Shared {
     int ring[SLOTS][CHANNELS][PITCH];
     int table[CLASSES][CHANNELS][LEVELS];  // weights onto this block's population
-    int events[2][PITCH];
+    int events[PITCH];
     unsigned limits[LIMITS + 4];
     START piece_starts[2][PIECES];
     int pieces[2][PIECES];                 // class, times 64, and number of synapses
@@ -64,34 +55,9 @@ struct Synapses {
     const int* classes;
 };
 
-// Cycles that a thread spends in parts of a step.
-struct Clock {
-#if PROFILE
-    int spent[4] = {0, 0, 0, 0}, mark = clock();
-#endif
-    __device__ inline void lap(int part, int read) {
-#if PROFILE
-        if (read == 0x7FFFFFFF) __trap();  // so that the clock waits for what was read
-        const int t = clock();
-        spent[part] += t - mark;
-        mark = t;
-#endif
-    }
-};
-
 __device__ inline void workers_meet() { asm volatile("bar.sync 1, %0;" ::"n"(WORKING) : "memory"); }
 
 __device__ inline void listeners_meet() { asm volatile("bar.sync 2, %0;" ::"n"(LISTENING) : "memory"); }
-
-// Neurons are updated: workers say so and go on, listeners wait for it.
-__device__ inline void say_updated() { asm volatile("bar.arrive 3, %0;" ::"n"(THREADS) : "memory"); }
-
-__device__ inline void wait_for_update() { asm volatile("bar.sync 3, %0;" ::"n"(THREADS) : "memory"); }
-
-// Rows are cut: listeners say so and go on, workers wait for it.
-__device__ inline void say_cut() { asm volatile("bar.arrive 4, %0;" ::"n"(THREADS) : "memory"); }
-
-__device__ inline void wait_for_cut() { asm volatile("bar.sync 4, %0;" ::"n"(THREADS) : "memory"); }
 
 __device__ inline void fence() { asm volatile("fence.acq_rel.gpu;" ::: "memory"); }
 
@@ -139,9 +105,11 @@ __device__ inline void add(const Synapses& all, Shared& s, START k, int word, in
     atomicAdd(&s.ring[(now + delay) & (SLOTS - 1)][channel][place], weight);
 }
 
-// List ``length`` synapses from ``start`` on in pieces; whether they found room.
-__device__ inline bool cut(Shared& s, START start, int length, int kind, int odd) {
-    const int pieces = (length + 31) / 32;
+// List a source's synapses onto this block in pieces; whether they found room.
+__device__ inline bool cut_row(const Synapses& all, Shared& s, int source, int kind, int b, int odd) {
+    const START* segment = all.starts + (long long)source * (BLOCKS + 1) + b;
+    const START start = segment[0];
+    const int length = (int)(segment[1] - start), pieces = (length + 31) / 32;
     const int at = atomicAdd(&s.n_pieces[odd], pieces), room = min(pieces, PIECES - at);
     const bool fits = room == pieces;
 #pragma unroll 1
@@ -150,13 +118,6 @@ __device__ inline bool cut(Shared& s, START start, int length, int kind, int odd
         s.pieces[odd][at + j] = fits ? kind << 6 | min(32, length - 32 * j) : 0;
     }
     return fits;
-}
-
-// The same of a source's synapses onto this block.
-__device__ inline bool cut_row(const Synapses& all, Shared& s, int source, int kind, int b, int odd) {
-    const START* segment = all.starts + (long long)source * (BLOCKS + 1) + b;
-    const START start = segment[0];
-    return cut(s, start, (int)(segment[1] - start), kind, odd);
 }
 
 // Add the listed pieces; called by all workers.
@@ -224,8 +185,7 @@ __device__ inline void receive(const word_t* box, word_t& one, word_t& two) {
 
 // Tell all blocks which neurons of this one spike in step ``tag``, hear the same from them, and cut the rows.
 __device__ inline void exchange(
-    const Synapses& all, Shared& s, word_t* mail, int* more, int tag, int b, int from, int kind, int patience,
-    Clock& clock) {
+    const Synapses& all, Shared& s, word_t* mail, int* more, int tag, int b, int from, int kind, int patience) {
     const int tid = threadIdx.x, odd = tag & 1, found = s.n_own[odd];
     const word_t step = tag & 0x7FFF;
     word_t one = step << 48 | (word_t)found << 36, two = step << 48;
@@ -242,13 +202,11 @@ __device__ inline void exchange(
         }
     }
     if (tid < BLOCKS) {
-        if (tid < COPIES) send(mail + 2 * ((odd * COPIES + tid) * BLOCKS + b), one, two);
-        clock.lap(1, 0);
-        const word_t* box = mail + 2 * ((odd * COPIES + b % COPIES) * BLOCKS + tid);
+        send(mail + 2 * ((odd * BLOCKS + tid) * BLOCKS + b), one, two);
+        const word_t* box = mail + 2 * ((odd * BLOCKS + b) * BLOCKS + tid);
         int tries = 0;
         do receive(box, one, two);
         while ((one >> 48 != step || two >> 48 != step) && ++tries < patience);
-        clock.lap(2, (int)one);
         if (one >> 48 != step || two >> 48 != step) s.gave_up[odd] = 1;
         const int n = (int)(one >> 36) & 0xFFF;
         if (n > IDS) {
@@ -257,37 +215,14 @@ __device__ inline void exchange(
             s.long_blocks[odd][at] = tid;
             s.long_counts[odd][at] = n;
         } else if (n > 0) {
-#if CUTTER == 1
-            START starts[IDS_FIRST], ends[IDS_FIRST];
-#pragma unroll
-            for (int j = 0; j < IDS_FIRST; ++j)
-                if (j < n) {
-                    const int source = from + ((int)(one >> (12 * j)) & 0xFFF);
-                    const START* segment = all.starts + (long long)source * (BLOCKS + 1) + b;
-                    starts[j] = segment[0];
-                    ends[j] = segment[1];
-                }
-#pragma unroll
-            for (int j = 0; j < IDS_FIRST; ++j)
-                if (j < n && !cut(s, starts[j], (int)(ends[j] - starts[j]), kind, odd))
-                    s.uncut[odd][atomicAdd(&s.n_uncut[odd], 1)] = from + ((int)(one >> (12 * j)) & 0xFFF);
-#pragma unroll 1
-            for (int j = IDS_FIRST; j < n; ++j) {
-                const int source = from + ((int)(two >> (12 * (j - IDS_FIRST))) & 0xFFF);
-                if (!cut_row(all, s, source, kind, b, odd))
-                    s.uncut[odd][atomicAdd(&s.n_uncut[odd], 1)] = source;
-            }
-#else
             const int at = atomicAdd(&s.n_heard[odd], n);
 #pragma unroll 1
             for (int j = 0; j < n; ++j) {
                 const word_t shifted = j < IDS_FIRST ? one >> (12 * j) : two >> (12 * (j - IDS_FIRST));
                 s.heard[odd][at + j] = kind << CLASS_SHIFT | (from + ((int)shifted & 0xFFF));
             }
-#endif
         }
     }
-#if CUTTER == 0
     listeners_meet();
     if (tid == 0) s.n_heard[odd ^ 1] = 0;
     for (int j = tid; j < s.n_heard[odd]; j += LISTENING) {
@@ -295,8 +230,14 @@ __device__ inline void exchange(
         if (!cut_row(all, s, source, s.heard[odd][j] >> CLASS_SHIFT, b, odd))
             s.uncut[odd][atomicAdd(&s.n_uncut[odd], 1)] = source;
     }
-#endif
 }
+
+#if PROFILE
+// The branch on what was just read makes the clock wait for it.
+#define LAP(i, read) { if ((read) == 0x7FFFFFFF) __trap(); const int t = clock(); spent[i] += t - mark; mark = t; }
+#else
+#define LAP(i, read)
+#endif
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
     const int* blocks, const float* coefficients, const unsigned* thresholds, float* variables, int* free_at,
@@ -363,9 +304,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
     __syncthreads();
     const int last_step = first_step + n_steps;
     int now = first_step - 1;
-    Clock clock;
-#if SPLIT
-    if (worker < 0) say_cut();
+#if PROFILE
+    int spent[4] = {0, 0, 0, 0}, mark = clock();
 #endif
     for (; now < last_step; ++now) {
         const int odd = now & 1, next = odd ^ 1;
@@ -380,7 +320,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
                 s.ring[slot][1][worker] = 0;
 #endif
 #if LIMITS
-                const float extra = __fmul_rn(event_weight, (float)s.events[odd][worker]);
+                const float extra = __fmul_rn(event_weight, (float)s.events[worker]);
                 if (events_first) arrived = __fadd_rn(arrived, extra);
 #if CHANNELS > 1
                 else second = __fadd_rn(second, extra);
@@ -417,55 +357,23 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
             }
         }
         if (worker == 0) s.n_pieces[next] = s.n_uncut[next] = s.n_long[next] = 0;
-#if CUTTER == 2
-        if (worker == 0) s.n_heard[next] = 0;
-#endif
-        const bool more_steps = now + 1 < last_step;
-#if SPLIT
-        if (worker < 0) {
-            wait_for_update();
-            clock.lap(0, s.gave_up[odd]);
-            if (s.gave_up[odd]) break;
-            if (!more_steps) continue;
-            exchange(all, s, mail, more, now + 1, b, from, kind, patience, clock);
-            say_cut();
-            clock.lap(3, *(volatile int*)&s.n_pieces[next]);
-            continue;
-        }
-        say_updated();
-        clock.lap(0, 0);
-#else
         __syncthreads();
-        clock.lap(0, s.gave_up[odd]);
+        LAP(0, s.gave_up[odd])
         if (s.gave_up[odd]) break;
+        const bool more_steps = now + 1 < last_step;
         if (worker < 0) {
-            if (more_steps) exchange(all, s, mail, more, now + 1, b, from, kind, patience, clock);
-            clock.lap(3, *(volatile int*)&s.n_pieces[next]);
+            if (more_steps) exchange(all, s, mail, more, now + 1, b, from, kind, patience);
+            LAP(1, *(volatile int*)&s.n_pieces[next])
             continue;
         }
-#endif
+        if (worker == 0) s.n_own[odd] = 0;
 #if LIMITS
         // The last threads draw the drive.
         const int quad = WORKING - 1 - worker;
         if (quad < PITCH / 4 && more_steps)
-            ((int4*)s.events[next])[quad] = count_poisson(key, base / 4 + quad, now + 1, s.limits);
+            ((int4*)s.events)[quad] = count_poisson(key, base / 4 + quad, now + 1, s.limits);
 #endif
-#if SPLIT
-        wait_for_cut();
-#endif
-        clock.lap(1, s.gave_up[odd]);
-#if SPLIT
-        if (s.gave_up[odd]) break;
-#endif
-        if (worker == 0) s.n_own[odd] = 0;
-#if CUTTER == 2
-        for (int j = worker; j < s.n_heard[odd]; j += WORKING) {
-            const int source = s.heard[odd][j] & ((1 << CLASS_SHIFT) - 1);
-            if (!cut_row(all, s, source, s.heard[odd][j] >> CLASS_SHIFT, b, odd))
-                s.uncut[odd][atomicAdd(&s.n_uncut[odd], 1)] = source;
-        }
-        workers_meet();
-#endif
+        LAP(1, 0)
         add_pieces(all, s, odd, now, worker);
         const int n_long = s.n_long[odd];
 #pragma unroll 1
@@ -487,9 +395,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
 #endif
             deliver(all, s, sources, before, n, b, now, worker);
         }
-        clock.lap(2, 0);
+        LAP(2, 0)
         workers_meet();
-        clock.lap(3, *(volatile int*)&s.n_own[odd]);
+        LAP(3, *(volatile int*)&s.n_own[odd])
     }
     __syncthreads();
     if (inside) {
@@ -511,6 +419,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) resident_steps(
 #if PROFILE
     if (tid == 0 || worker == 0 || tid == THREADS - 1)
         for (int j = 0; j < 4; ++j)
-            profile[12 * b + 4 * (tid == 0 ? 0 : tid == THREADS - 1 ? 2 : 1) + j] += clock.spent[j];
+            profile[12 * b + 4 * (tid == 0 ? 0 : tid == THREADS - 1 ? 2 : 1) + j] += spent[j];
 #endif
 }

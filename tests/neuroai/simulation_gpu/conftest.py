@@ -31,10 +31,6 @@ HERE = Path(__file__).parent
 ASSEMBLY = {
     "bar.sync 1": "meet(1, WORKING);",
     "bar.sync 2": "meet(2, LISTENING);",
-    "bar.sync 3": "meet(3, THREADS);",
-    "bar.sync 4": "meet(4, THREADS);",
-    "bar.arrive 3": "arrive(3, THREADS);",
-    "bar.arrive 4": "arrive(4, THREADS);",
     "st.relaxed": "box[0] = one; box[1] = two;",
     "ld.relaxed": "give_way(); one = box[0]; two = box[1];",
     "fence": "",

@@ -29,21 +29,17 @@ static Index threadIdx, blockIdx;
 static void** kernel_arguments;
 
 static void give_way() { swapcontext(&running->context, &scheduler); }
-static Barrier& arrive(int number, int n) {
+static void meet(int number, int n) {
     Barrier& barrier = blocks_of_grid[running->block].barriers[number];
+    const int turn = barrier.turn;
     if (++barrier.arrived == n) {
         barrier.arrived = 0;
         ++barrier.turn;
     }
-    return barrier;
-}
-static void meet(int number, int n) {
-    const int turn = blocks_of_grid[running->block].barriers[number].turn;
-    Barrier& barrier = arrive(number, n);
     while (barrier.turn == turn) give_way();
 }
 
-#define __device__
+#define __device__ static
 #define __global__
 #define __launch_bounds__(...)
 #define __syncthreads() meet(0, THREADS)
