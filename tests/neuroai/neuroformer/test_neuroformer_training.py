@@ -238,4 +238,5 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert first == second
     assert alone["losses"][-1] < alone["losses"][0] - 0.02
     np.testing.assert_allclose(first["losses"], alone["losses"], rtol=1e-5)
-    np.testing.assert_allclose(first["weights"], alone["weights"], rtol=1e-3)
+    # Biases of keys move softmax by nothing: their gradients are rounding, and stay below 1e-8.
+    np.testing.assert_allclose(first["weights"], alone["weights"], rtol=1e-3, atol=1e-8)
