@@ -166,10 +166,9 @@ def side(folder: Path, device: str, session: str, fold: int, seed: int, variant:
     everything = window_features(model, windows, span=13)
     split = 2 * hyper["width"]
     seen = {"features": everything[:, :split], "counts": everything[:, split:], "both": everything}
-    chance = {
-        name: FrozenDecoder("category").fit(x[train], right[train]).predict(x[test])[:, 1]
-        for name, x in seen.items()
-    }
+    readers = {name: FrozenDecoder("category").fit(x[train], right[train]) for name, x in seen.items()}
+    chance = {name: reader.predict(seen[name][test])[:, 1] for name, reader in readers.items()}
+    chance["chosen"] = chance[max(readers, key=lambda name: readers[name].score_)]
     return {
         "best_epoch": done.best_epoch,
         "trial": test.tolist(),

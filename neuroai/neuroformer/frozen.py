@@ -76,14 +76,19 @@ class FrozenDecoder:
     ----------
     task : {"series", "category"}
         Series: kernel ridge regression with a Gaussian kernel, made for the map of
-        :class:`~neuroai.neuroformer.time_contrast.TimeContrast`. Category: logistic regression on
-        standardised features.
+        :class:`~neuroai.neuroformer.time_contrast.TimeContrast`. Category: logistic regression.
     width : float
         Series: squared width of the kernel, in medians of the squared distances between labelled windows.
     penalty : float
         Series: of the ridge.
     seed : int
-        Category: of the five folds of labelled windows by which the penalty is chosen.
+        Category: of the five folds of labelled windows by which the penalty is chosen, and whether features
+        are standardised.
+
+    Attributes
+    ----------
+    score_ : float
+        Category: mean log probability of the true class in the folds, by which feature sets may be compared.
 
     Examples
     --------
@@ -132,17 +137,21 @@ class FrozenDecoder:
     def _classifier(self, x: Array, y: Array) -> Any:
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import GridSearchCV, StratifiedKFold
-        from sklearn.pipeline import make_pipeline
+        from sklearn.pipeline import Pipeline
         from sklearn.preprocessing import StandardScaler
 
         folds = min(_FOLDS, int(np.unique(y, return_counts=True)[1].min()))
-        chain = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        chain = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
         if folds < 2:
             return chain.fit(x, y)
         search = GridSearchCV(
             chain,
-            {"logisticregression__C": _STRENGTHS / np.sqrt(x.shape[1])},
+            [
+                {"scale": [StandardScaler()], "read__C": _STRENGTHS / np.sqrt(x.shape[1])},
+                {"scale": ["passthrough"], "read__C": _STRENGTHS},
+            ],
             scoring="neg_log_loss",
             cv=StratifiedKFold(folds, shuffle=True, random_state=self.seed),
-        )
-        return search.fit(x, y)
+        ).fit(x, y)
+        self.score_ = float(search.best_score_)
+        return search

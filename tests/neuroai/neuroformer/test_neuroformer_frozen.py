@@ -105,9 +105,12 @@ def test_categories_are_read_by_a_regularised_regression():
     label = rng.integers(0, 2, 80)
     x = rng.standard_normal((80, 200))
     x[:, :3] += 1.5 * label[:, None]
-    chance = FrozenDecoder("category").fit(x[:60], label[:60]).predict(x[60:])
+    reader = FrozenDecoder("category").fit(x[:60], label[:60])
+    chance = reader.predict(x[60:])
     np.testing.assert_allclose(chance.sum(1), 1.0)
     assert ((chance[:, 1] > 0.5) == label[60:]).mean() > 0.7
+    noise = FrozenDecoder("category").fit(x[:60, 3:], label[:60])
+    assert noise.score_ < reader.score_ < 0
 
 
 def test_errors_say_what_is_wrong():
