@@ -1,6 +1,6 @@
 // Scatter into shared memory: a block owns a tile of targets and a share of the sources.
 //
-// Triton has no scatter into shared memory, and atomics on global memory are bound at about 9e10 a second on
+// Triton has no scatter into shared memory, and atomics on global memory are bound at about 8e10 a second on
 // an H100; here they happen in the multiprocessor, and each tile is added to the output once a block.
 //
 // `tiled.py` defines: KIND, 0 mask (bytes), 1 graded (float), 2 packed (32 a word); WEIGHTED, 1 one weight a
