@@ -172,7 +172,8 @@ def segment_responses(
     Notes
     -----
     On a GPU the gather form with up to 255 synapses and D a power of two reduces as it goes and writes 8
-    bytes a neuron and row in place of ``4 D``; other cases store the overlaps first.
+    bytes a neuron and row in place of ``4 D``; other cases store the overlaps first. Memory for more than 8
+    rows as :func:`segment_overlap`.
 
     Examples
     --------
