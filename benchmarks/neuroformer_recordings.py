@@ -5,8 +5,9 @@
 `steinmetz`: five folds over trials; a window is a whole trial, so each spike is predicted from all earlier
 ones of its trial. Bits a spike over each unit's mean rate in training trials, once from the exact event
 likelihood and once as the Poisson likelihood of the rates one bin ahead. `side`: the side of the higher
-contrast, from features of a model that has seen spikes of other trials alone, and from counts, on the folds
-of the data's description. `hippocampus`: position in windows of 250 ms while running, from labels of 1 to
+contrast, from features of a model that has seen spikes of other trials alone, and from counts of thirds of
+the trial or of all of it, on the folds of the data's description; "chosen" is the best set of features in
+folds of the training trials. `hippocampus`: position in windows of 250 ms while running, from labels of 1 to
 100 % of the running windows of the training blocks: fine-tuned, pretrained on their spikes or from scratch;
 or with the pretrained model left as it is and its features mapped by time contrast. Blocked folds with a
 gap, and random folds beside them.
@@ -164,8 +165,15 @@ def side(folder: Path, device: str, session: str, fold: int, seed: int, variant:
     )
     model.to(fabric.device)
     everything = window_features(model, windows, span=13)
-    split = 2 * hyper["width"]
-    seen = {"features": everything[:, :split], "counts": everything[:, split:], "both": everything}
+    inside, thirds = np.split(everything, [2 * hyper["width"]], axis=1)
+    total = np.sqrt((thirds.reshape(len(windows), 3, -1) ** 2).sum(axis=1))
+    seen = {
+        "features": inside,
+        "counts": thirds,
+        "total": total,
+        "features and counts": everything,
+        "features and total": np.concatenate([inside, total], axis=1),
+    }
     readers = {name: FrozenDecoder("category").fit(x[train], right[train]) for name, x in seen.items()}
     chance = {name: reader.predict(seen[name][test])[:, 1] for name, reader in readers.items()}
     chance["chosen"] = chance[max(readers, key=lambda name: readers[name].score_)]
