@@ -27,6 +27,7 @@ import triton
 from neuroai.simulation.engine import CpuEngine
 from neuroai.simulation.gpu import GpuEngine, Mode
 from neuroai.simulation.gpu_large import LargeEngine
+from neuroai.simulation.gpu_resident import ResidentSteps
 from neuroai.simulation.layout import Layout, SpikeSchedule
 from neuroai.simulation.models import multi_area, potjans_diesmann
 from neuroai.simulation.models.potjans_diesmann import FULL_RATES
@@ -114,6 +115,19 @@ def recording(layout: Layout) -> float:
     for _ in range(10):
         engine.advance(engine.position + steps, NOTHING)
     return time.perf_counter() - start
+
+
+def cycles(engine: GpuEngine, steps: int = 5000) -> dict[str, dict[str, int]]:
+    """Cycles a step that threads of three kinds spend in its parts, clocks included; mean over blocks."""
+    resident = ResidentSteps(engine, profile=True)
+    resident.launch(steps, None)
+    engine.position += steps
+    listener, *workers = (resident.profile.double().mean(0) / steps).round().int().tolist()
+    parts = ("update, and wait for cut rows", "draw", "deliver", "wait for the slowest")
+    found = {"listener": {"wait for the update": listener[0], "exchange and cut": listener[1]}}
+    for name, spent in zip(("worker", "worker that draws"), workers, strict=True):
+        found[name] = dict(zip(parts, spent, strict=True))
+    return found
 
 
 def within(found: dict[str, float]) -> bool:
@@ -235,6 +249,7 @@ def main() -> None:
     result["copy_gb_per_s"] = bandwidth / 1e9
     result["floor_real_time_factor"] = floor(engine, FULL_RATES, bandwidth)
     result["ladder"] = ladder
+    result["persistent_cycles_per_step"] = cycles(engine)
     result["real_time_factor_recording"] = recording(layout)
     arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if arguments.large:
