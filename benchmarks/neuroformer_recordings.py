@@ -7,10 +7,10 @@ ones of its trial. Bits a spike over each unit's mean rate in training trials, o
 likelihood and once as the Poisson likelihood of the rates one bin ahead. `side`: the side of the higher
 contrast, from features of a model that has seen spikes of other trials alone, and from counts of thirds of
 the trial or of all of it, on the folds of the data's description; "chosen" is the best set of features in
-folds of the training trials. `hippocampus`: position in windows of 250 ms while running, from labels of 1 to
-100 % of the running windows of the training blocks: fine-tuned, pretrained on their spikes or from scratch;
-or with the pretrained model left as it is and its features mapped by time contrast. Blocked folds with a
-gap, and random folds beside them.
+folds of the training trials, "averaged" the mean probability of all sets.
+`hippocampus`: position in windows of 250 ms while running, from labels of 1 to 100 % of the running windows
+of the training blocks: fine-tuned, pretrained on their spikes or from scratch; or with the pretrained model
+left as it is and its features mapped by time contrast. Blocked folds with a gap, and random folds beside.
 """
 
 import argparse
@@ -176,7 +176,9 @@ def side(folder: Path, device: str, session: str, fold: int, seed: int, variant:
     }
     readers = {name: FrozenDecoder("category").fit(x[train], right[train]) for name, x in seen.items()}
     chance = {name: reader.predict(seen[name][test])[:, 1] for name, reader in readers.items()}
+    averaged = np.mean(list(chance.values()), axis=0)
     chance["chosen"] = chance[max(readers, key=lambda name: readers[name].score_)]
+    chance["averaged"] = averaged
     return {
         "best_epoch": done.best_epoch,
         "trial": test.tolist(),
