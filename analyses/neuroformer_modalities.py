@@ -16,8 +16,8 @@
 #
 # What comes out (sessions 1 and 4; mean and standard error over folds): Neuroformer 0.365 +- 0.007 and
 # 0.375 +- 0.018, GRU 0.306 and 0.317, coupled GLM 0.247 and 0.263, own history 0.139 and 0.167. In session 2,
-# two folds and one seed, 0.238 and 0.237; GRU 0.179 over its folds. Dropout and the readout's form were chosen on
-# validation trials of the first fold of sessions 1 and 4. Until rates
+# two folds and one seed, 0.238 and 0.237; GRU 0.179 over its folds. Dropout and the readout's form were
+# chosen on validation trials of the first fold of sessions 1 and 4. Until rates
 # had a readout and a loss of their own it was 0.144 and 0.224: an intensity after a spike is trained only up
 # to the next spike, one of many cells of a bin, and says little of all others. The exact event likelihood,
 # which also sees spikes of smaller unit numbers within a bin, is 0.316 and 0.248.
