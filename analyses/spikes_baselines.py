@@ -23,10 +23,10 @@
 # What comes out: the trial average and its gains (the simple models described with the data) are weak. A
 # GLM on time and contrasts gains more, one on a unit's own last 100 ms several times more, and networks
 # on everybody's last 100 ms seven to fifteen times the best simple model (GRU: 0.306 bits per spike in
-# session 1, 0.179 in session 2, 0.317 in session 4). Models of spikes must therefore be compared with models that see the
-# same past. Naive Bayes with the occupancy as prior decodes position to 34 px from one bin, under the 41
-# px described with the data; a GRU over two seconds of past reaches 31 px, and 22 px with random folds:
-# the leak is a quarter of the error. With 1 % of the training bins no decoder here is under 100 px.
+# session 1, 0.179 in session 2, 0.317 in session 4). Models of spikes must therefore be compared with
+# models that see the same past. Naive Bayes with the occupancy as prior decodes position to 34 px from one
+# bin, under the 41 px described with the data; a GRU over two seconds of past reaches 31 px, and 22 px with
+# random folds: the leak is a quarter of the error. With 1 % of the training bins no decoder here is under 100 px.
 #
 # Measured results are kept in the results file and are not measured again; delete it to start over.
 # Sessions 1 and 4 and the position take about 20 minutes of one core, session 2 (533 units) as long
