@@ -26,7 +26,8 @@
 # session 1, 0.179 in session 2, 0.317 in session 4). Models of spikes must therefore be compared with
 # models that see the same past. Naive Bayes with the occupancy as prior decodes position to 34 px from one
 # bin, under the 41 px described with the data; a GRU over two seconds of past reaches 31 px, and 22 px with
-# random folds: the leak is a quarter of the error. With 1 % of the training bins no decoder here is under 100 px.
+# random folds: the leak is a quarter of the error. With 1 % of the training bins no decoder here is under
+# 100 px.
 #
 # Measured results are kept in the results file and are not measured again; delete it to start over.
 # Sessions 1 and 4 and the position take about 20 minutes of one core, session 2 (533 units) as long
