@@ -22,13 +22,26 @@ from neuroai_kernels.connectivity import draw_rows
 from neuroai_kernels.connectivity.cpu import sort_rows
 from neuroai_kernels.spike_delivery import SynapseRows, fixed_point, safe_quantum
 
-__all__ = ["LONGEST_INTERVAL", "DistributedEngine", "distributed_engine", "shares", "shortest_delay"]
+__all__ = [
+    "LONGEST_INTERVAL",
+    "DistributedEngine",
+    "distributed_engine",
+    "refuse_plastic",
+    "shares",
+    "shortest_delay",
+]
 
 if TYPE_CHECKING:
     from neuroai.simulation.distributed_gpu import DistributedGpuEngine
 
 #: Steps between two exchanges at most.
 LONGEST_INTERVAL = 64
+
+
+def refuse_plastic(layout: Layout) -> None:
+    """Raise `ConfigError` if a network learns: several processes do not share that."""
+    if layout.plastic is not None:
+        raise ConfigError("plastic projections run in one process only: leave distributed=True out")
 
 
 def shares(layout: Layout, rank: int, n_ranks: int) -> NDArray[np.int64]:
@@ -93,8 +106,7 @@ class DistributedEngine:
     def __init__(
         self, layout: Layout, *, deterministic: bool = True, group: "dist.ProcessGroup | None" = None
     ) -> None:
-        if layout.plastic is not None:
-            raise ConfigError("plastic projections run in one process only: leave distributed=True out")
+        refuse_plastic(layout)
         self.layout, self.position, self.current = layout, 0, layout.current
         self.ranks = Ranks(group, torch.device("cpu"))
         own = shares(layout, self.ranks.rank, self.ranks.n)

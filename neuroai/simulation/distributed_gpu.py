@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from neuroai.errors import ConfigError, MemoryBudgetError
-from neuroai.simulation.distributed import LONGEST_INTERVAL, shares, shortest_delay
+from neuroai.simulation.distributed import LONGEST_INTERVAL, refuse_plastic, shares, shortest_delay
 from neuroai.simulation.distributed_kernels import SOURCE_BITS, deliver_kernel, list_kernel, update_kernel
 from neuroai.simulation.distributed_ranks import Ranks, before_leaving
 from neuroai.simulation.distributed_rows import own_rows
@@ -85,8 +85,7 @@ class DistributedGpuEngine(DeviceNetwork):
         timeout: float = 120.0,
     ) -> None:
         device = torch.device(device)
-        if layout.plastic is not None:
-            raise ConfigError("plastic projections run in one process only: leave distributed=True out")
+        refuse_plastic(layout)
         if layout.n_rows > _MOST_ROWS:
             raise ConfigError(f"{layout.n_rows} neurons and sources: ranks on cards take up to {_MOST_ROWS}")
         self.ranks = Ranks(group, device)

@@ -24,10 +24,11 @@ from neuroai.simulation import (
     Projection,
     SpikeSource,
 )
+from neuroai.simulation.distributed import DistributedEngine
 from neuroai.simulation.distributed_ranks import join_ranks
 from neuroai.simulation.distributions import Normal
 from neuroai.simulation.engine import CpuEngine
-from neuroai.simulation.models import potjans_diesmann
+from neuroai.simulation.models import plastic, potjans_diesmann
 
 STEPS = 14
 
@@ -208,3 +209,13 @@ def test_cards_without_room_and_groups_without_cards(gpu_device, monkeypatch):
             require_memory(layout, ranks, 2e9)
     finally:
         dist.destroy_process_group()
+
+
+def test_networks_that_learn_run_in_one_process():
+    pytest.importorskip("triton")
+    from neuroai.simulation.distributed_gpu import DistributedGpuEngine
+
+    layout = plastic(0.02, in_degree=0.01).layout()
+    for engine in (DistributedEngine, lambda network: DistributedGpuEngine(network, "cpu")):
+        with pytest.raises(ConfigError, match="leave distributed=True out"):
+            engine(layout)
