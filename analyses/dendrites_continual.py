@@ -18,7 +18,7 @@
 # instead. `NEUROAI_FIGURES` says where the figure goes. MNIST-10k has 8,000 training images where published
 # networks had the 60,000 of MNIST. Settings were chosen at ten tasks, on other seeds and permutations and on
 # training images alone; fifty tasks have the same with four epochs in place of ten and ten segments a unit.
-# Of two methods there is the tuning alone: two seeds, 6,400 training images, 1,600 more for validation.
+# Tuning: two seeds, 6,400 training images, 1,600 more for validation.
 
 # %% Settings
 import json

@@ -95,7 +95,7 @@ _MNIST_10K = {
     "mlp-wide": Recipe(2048, 10, 1e-5, 256),
     "si": Recipe(2048, 10, 3e-4, 256, strength=100.0),
     "ewc": Recipe(2048, 10, 3e-4, 256, strength=100.0),
-    "dendrites-si": Recipe(2048, 10, 1e-3, 256, strength=1.0),
+    "dendrites-si": Recipe(2048, 10, 1e-3, 256, strength=100.0),
 }
 
 #: Final mean accuracy on permuted MNIST (60,000 training images) by method and number of tasks: Iyer et al.
