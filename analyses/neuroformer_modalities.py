@@ -14,13 +14,13 @@
 # each unit's mean rate in training trials. Beside it models of `analyses/spikes_baselines.py`: the trial
 # average with a gain for contrast, and GLMs and a GRU that see time, contrasts and the last 100 ms.
 #
-# What comes out (sessions 1 and 4; mean and standard error over folds): Neuroformer 0.365 +- 0.007 and
-# 0.375 +- 0.018, GRU 0.306 and 0.317, coupled GLM 0.247 and 0.263, own history 0.139 and 0.167. In session 2,
-# two folds and one seed, 0.238 and 0.237; GRU 0.179 over its folds. Dropout and the readout's form were
-# chosen on validation trials of the first fold of sessions 1 and 4. Until rates
+# What comes out (sessions 1, 2 and 4; mean and standard error over folds): Neuroformer 0.365 +- 0.007, 0.291
+# +- 0.002 and 0.375 +- 0.018, GRU 0.306, 0.179 and 0.317, coupled GLM 0.247 and 0.263 (sessions 1 and 4), own
+# history 0.139 and 0.167. Dropout and the readout's form were chosen on validation trials of the first fold
+# of sessions 1 and 4; session 2 took them as they were. Until rates
 # had a readout and a loss of their own it was 0.144 and 0.224: an intensity after a spike is trained only up
 # to the next spike, one of many cells of a bin, and says little of all others. The exact event likelihood,
-# which also sees spikes of smaller unit numbers within a bin, is 0.316 and 0.248.
+# which also sees spikes of smaller unit numbers within a bin, is 0.316, 0.177 and 0.248.
 #
 # The small settings do the same on a simulated stimulus with known worth.
 

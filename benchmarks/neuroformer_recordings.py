@@ -23,186 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from neuroformer_track import FOLDS, TRACK, hippocampus, setup
+from neuroformer_side import side
+from neuroformer_track import FOLDS, TRACK, hippocampus
+from neuroformer_visual import VARIANTS, VISUAL, steinmetz
 
 #: Readouts of position: features left as they are, the same with labels asked for where the map says,
 #: counts alone, all weights fine-tuned.
 KINDS = ("frozen", "asked", "counts", "tuned")
-
-
-# --- Visual cortex during a contrast discrimination ---
-
-
-def visual_recording(folder: Path, session: str) -> Any:
-    """Counts of 10 ms with the side of the higher contrast as a label, -1 where they are equal."""
-    from neuroai.datasets import load
-    from neuroai_datasets.readers.grouped import with_sample_coords
-
-    recording = load(folder / "steinmetz_visual", session=session)
-    left, right = (recording.responses[f"contrast_{side}"].values for side in ("left", "right"))
-    side = np.where(left == right, -1, (right > left).astype(int))
-    elapsed = recording.responses["time"].values / 0.39
-    return with_sample_coords(recording, {"side": side, "elapsed": elapsed})
-
-
-#: What a variant sees beside the spikes of the trial so far.
-VARIANTS = {
-    "spikes and contrast": {},
-    "spikes": {"contrast": False},
-    "contrast and 30 ms of spikes": {"window": 0.03, "past": 0.0},
-    "contrast and 150 ms of spikes": {"window": 0.03, "past": 0.12},
-    "contrast and time": {"window": 0.01, "past": 0.0},
-}
-
-
-def visual_config(n_units: int, hyper: dict[str, Any], variant: str) -> Any:
-    from neuroai.neuroformer import Modality, NeuroformerConfig
-
-    options = VARIANTS[variant]
-    names = ["contrast_left", "contrast_right"] if options.get("contrast", True) else []
-    names += ["elapsed"] if "window" in options else []
-    past = options.get("past", 0.0)
-    return NeuroformerConfig(
-        sessions={"v1": n_units},
-        window=options.get("window", 0.39),
-        past=past,
-        modalities=tuple(Modality(name) for name in names),
-        width=hyper["width"],
-        heads=hyper["heads"],
-        encoder_layers=hyper["layers"],
-        past_layers=1 if past else 0,
-        behaviour_layers=1,
-        output_layers=hyper["layers"],
-        dropout=hyper["dropout"],
-        rate_weight=hyper["rate_weight"],
-    )
-
-
-def bits(model: Any, windows: Any, mean: np.ndarray) -> dict[str, float]:
-    """Gain over the training means, in bits a spike."""
-    from scipy.stats import poisson
-
-    from neuroai.neuroformer import event_log_likelihood, rates
-
-    counts = windows.counts()
-    null = poisson.logpmf(counts, np.maximum(mean, 1e-4)).sum()
-    scale = counts.sum() * np.log(2)
-    ahead = poisson.logpmf(counts, rates(model, windows).clip(1e-9)).sum()
-    return {
-        "bits_event": float((event_log_likelihood(model, windows).sum() - null) / scale),
-        "bits_rates": float((ahead - null) / scale),
-        "n_spikes": int(counts.sum()),
-    }
-
-
-def parts_of(windows: Any, fold: int, seed: int) -> tuple[Any, Any, Any]:
-    """Training, validation and test trials; validation is a sixth of what is not tested."""
-    from neuroai.neuroformer import split_windows
-
-    train, test = split_windows(windows, k=FOLDS, fold=fold, seed=0)
-    rest = windows.select(train)
-    fit_index, check_index = split_windows(rest, k=6, fold=seed % 6, seed=seed + 1)
-    return rest.select(fit_index), rest.select(check_index), windows.select(test)
-
-
-def steinmetz(
-    folder: Path, device: str, session: str, fold: int, seed: int, variant: str, hyper: dict
-) -> dict:
-    from neuroai.neuroformer import Neuroformer, fit
-    from neuroai.neuroformer.training import Recipe
-
-    fabric = setup(device)
-    recording = visual_recording(folder, session)
-    model = Neuroformer(visual_config(recording.n_targets, hyper, variant), seed=seed)
-    training, checking, testing = parts_of(model.windows(recording), fold, seed)
-    recipe = Recipe(
-        epochs=hyper["epochs"],
-        batch_size=hyper["batch"] * (1 if "window" not in VARIANTS[variant] else 39),
-        learning_rate=hyper["rate"],
-        weight_decay=hyper["decay"],
-        patience=hyper["patience"],
-        seed=seed,
-    )
-    done = fit(model, training, validation=checking, recipe=recipe, fabric=fabric)
-    model.to(fabric.device)
-    scores = bits(model, testing, training.rates())
-    checked = bits(model, checking, training.rates())
-    scores |= {f"validation_{name}": checked[name] for name in ("bits_event", "bits_rates")}
-    return scores | {"epochs": len(done.losses), "best_epoch": done.best_epoch}
-
-
-def side(folder: Path, device: str, session: str, fold: int, seed: int, variant: str, hyper: dict) -> dict:
-    """Pretrain on spikes alone, then decode the side; probabilities of the test trials come back."""
-    from sklearn.model_selection import StratifiedKFold
-
-    from neuroai.neuroformer import Neuroformer, fit
-    from neuroai.neuroformer.frozen import FrozenDecoder, window_features
-    from neuroai.neuroformer.training import Recipe
-
-    fabric = setup(device)
-    recording = visual_recording(folder, session)
-    model = Neuroformer(visual_config(recording.n_targets, hyper, "spikes"), seed=seed)
-    windows = model.windows(recording)
-    right = recording.responses["side"].values[:: len(recording.responses) // len(windows)]
-    judged = np.flatnonzero(right >= 0)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(judged, right[judged])
-    train, test = (judged[part] for part in list(folds)[fold])
-    rest = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(windows)), test))
-    check, fitted = np.sort(rest[: len(rest) // 6]), np.sort(rest[len(rest) // 6 :])
-    done = fit(
-        model,
-        windows.select(fitted),
-        validation=windows.select(check),
-        recipe=Recipe(
-            hyper["epochs"],
-            hyper["batch"],
-            hyper["rate"],
-            hyper["decay"],
-            patience=hyper["patience"],
-            seed=seed,
-        ),
-        fabric=fabric,
-    )
-    model.to(fabric.device)
-    everything = window_features(model, windows, span=13)
-    inside, thirds = np.split(everything, [2 * hyper["width"]], axis=1)
-    total = np.sqrt((thirds.reshape(len(windows), 3, -1) ** 2).sum(axis=1))
-    seen = {
-        "features": inside,
-        "counts": thirds,
-        "total": total,
-        "features and counts": everything,
-        "features and total": np.concatenate([inside, total], axis=1),
-    }
-    readers = {name: FrozenDecoder("category").fit(x[train], right[train]) for name, x in seen.items()}
-    chance = {name: reader.predict(seen[name][test])[:, 1] for name, reader in readers.items()}
-    averaged = np.mean(list(chance.values()), axis=0)
-    chance["chosen"] = chance[max(readers, key=lambda name: readers[name].score_)]
-    chance["averaged"] = averaged
-    return {
-        "best_epoch": done.best_epoch,
-        "trial": test.tolist(),
-        "right": right[test].astype(int).tolist(),
-        "chance_right": {name: p.round(5).tolist() for name, p in chance.items()},
-        "accuracy": {name: float(((p > 0.5) == right[test]).mean()) for name, p in chance.items()},
-    }
-
-
-# --- All together ---
-
-VISUAL = {
-    "width": 64,
-    "heads": 4,
-    "layers": 2,
-    "dropout": 0.4,
-    "epochs": 80,
-    "batch": 24,
-    "rate": 3e-3,
-    "decay": 0.3,
-    "patience": 10,
-    "spikes": 0.3,
-    "rate_weight": 1.0,
-}
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -316,6 +143,34 @@ def middle(rows: list[dict[str, Any]], kind: str, share: str) -> float:
     return float(np.median(np.concatenate([r[kind][share]["errors"] for r in rows])))
 
 
+def overview(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Scores over the spikes or trials of a session, by task: of all runs, each seed, each fold."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        if row["task"] == "hippocampus":
+            continue
+        what, weight = (row["variant"], row.get("n_spikes")) if row["task"] == "steinmetz" else ("side", None)
+        values = row.get("accuracy") or {name: row[name] for name in ("bits_rates", "bits_event")}
+        for name, value in values.items():
+            place = found.setdefault(f"session {row['session']}, {what}", {}).setdefault(name, [])
+            place.append((row["seed"], row["fold"], value, weight or len(row["trial"])))
+    return {key: {n: spread(cells) for n, cells in names.items()} for key, names in sorted(found.items())}
+
+
+def spread(cells: list[tuple[int, int, float, int]]) -> dict[str, Any]:
+    """Weighted means of (seed, fold, value, weight), and the standard error over folds."""
+    seed, fold, value, weight = (np.array(column) for column in zip(*cells, strict=True))
+
+    def means(of: np.ndarray) -> list[float]:
+        kept = [of == i for i in np.unique(of)]
+        return [round(float(np.average(value[k], weights=weight[k])), 4) for k in kept]
+
+    folds = means(fold)
+    error = float(np.std(folds, ddof=1) / np.sqrt(len(folds))) if len(folds) > 1 else float("nan")
+    found = {"mean": means(np.zeros(len(cells)))[0], "seeds": means(seed), "folds": folds}
+    return found | {"standard_error_over_folds": round(error, 4)}
+
+
 def run_all(jobs: list[dict[str, Any]], workers: int, seconds: float) -> list[dict[str, Any]]:
     """Results in the order of the jobs; what is not done after ``seconds`` is left out, and said."""
     rows, pool = {}, ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
@@ -355,6 +210,7 @@ def main() -> None:
         "device": device,
         "torch": torch.__version__,
         "seconds": round(time.perf_counter() - began, 1),
+        "summary": overview(rows),
         "median_px": joined(rows),
         "runs": [condensed(row) for row in rows],
     }

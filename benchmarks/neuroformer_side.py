@@ -1,0 +1,92 @@
+"""Side of the higher contrast from mouse visual cortex: the side part of `neuroformer_recordings.py`."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from neuroformer_track import FOLDS, setup
+from neuroformer_visual import visual_config, visual_recording
+
+
+class Trials(NamedTuple):
+    """Numbers of trials: with labels to learn from, to be judged, spikes to fit and to check a model on."""
+
+    train: np.ndarray
+    test: np.ndarray
+    fitted: np.ndarray
+    check: np.ndarray
+
+
+def sides(recording: Any) -> np.ndarray:
+    """Of each trial: 1 where the higher contrast was on the right, 0 on the left, -1 where they are equal."""
+    _, first = np.unique(recording.responses["run"].values, return_index=True)
+    found: np.ndarray = recording.responses["side"].values[first]
+    return found
+
+
+def trials_of(right: np.ndarray, fold: int, seed: int) -> Trials:
+    """Folds of the data's description; spikes of trials without a label are seen too, those of tests not."""
+    from sklearn.model_selection import StratifiedKFold
+
+    judged = np.flatnonzero(right >= 0)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(judged, right[judged])
+    train, test = (judged[part] for part in list(folds)[fold])
+    rest = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(right)), test))
+    n_check = len(rest) // 6
+    return Trials(train, test, np.sort(rest[n_check:]), np.sort(rest[:n_check]))
+
+
+def pretrained(recording: Any, trials: Trials, variant: str, seed: int, hyper: dict, device: str) -> Any:
+    """A model of the spikes of the fitted trials, and the epoch after which it was best on the checked."""
+    from neuroai.neuroformer import Neuroformer, fit
+    from neuroai.neuroformer.training import Recipe
+
+    fabric = setup(device)
+    model = Neuroformer(visual_config(recording.n_targets, hyper, variant), seed=seed)
+    windows = model.windows(recording)
+    recipe = Recipe(
+        epochs=hyper["epochs"],
+        batch_size=hyper["batch"],
+        learning_rate=hyper["rate"],
+        weight_decay=hyper["decay"],
+        patience=hyper["patience"],
+        seed=seed,
+    )
+    check = windows.select(trials.check)
+    done = fit(model, windows.select(trials.fitted), validation=check, recipe=recipe, fabric=fabric)
+    model.to(fabric.device).eval()
+    return model, done.best_epoch
+
+
+def side(folder: Path, device: str, session: str, fold: int, seed: int, variant: str, hyper: dict) -> dict:
+    """Pretrain on spikes alone, then decode the side; probabilities of the test trials come back."""
+    from neuroai.neuroformer.frozen import FrozenDecoder, window_features
+
+    recording = visual_recording(folder, session)
+    right = sides(recording)
+    trials = trials_of(right, fold, seed)
+    model, best_epoch = pretrained(recording, trials, "spikes", seed, hyper, device)
+    windows = model.windows(recording)
+    everything = window_features(model, windows, span=13)
+    inside, thirds = np.split(everything, [2 * hyper["width"]], axis=1)
+    total = np.sqrt((thirds.reshape(len(windows), 3, -1) ** 2).sum(axis=1))
+    seen = {
+        "features": inside,
+        "counts": thirds,
+        "total": total,
+        "features and counts": everything,
+        "features and total": np.concatenate([inside, total], axis=1),
+    }
+    train, test = trials.train, trials.test
+    readers = {name: FrozenDecoder("category").fit(x[train], right[train]) for name, x in seen.items()}
+    chance = {name: reader.predict(seen[name][test])[:, 1] for name, reader in readers.items()}
+    averaged = np.mean(list(chance.values()), axis=0)
+    chance["chosen"] = chance[max(readers, key=lambda name: readers[name].score_)]
+    chance["averaged"] = averaged
+    return {
+        "best_epoch": best_epoch,
+        "trial": test.tolist(),
+        "right": right[test].astype(int).tolist(),
+        "chance_right": {name: p.round(5).tolist() for name, p in chance.items()},
+        "accuracy": {name: float(((p > 0.5) == right[test]).mean()) for name, p in chance.items()},
+    }
