@@ -52,16 +52,17 @@ _TRIED: dict[str, dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {
         "dendrites-relu": ((1e-5, 3e-5, 1e-4, 3e-4), (0.0,)),
         "mlp": ((1e-5, 3e-5, 1e-4), (0.0,)),
         "mlp-wide": ((3e-6, 1e-5, 3e-5), (0.0,)),
-        "si": ((3e-4, 1e-3), (300.0, 1e3, 100.0, 10.0)),
+        "si": ((3e-4, 1e-3), (300.0, 1e3, 100.0, 30.0, 10.0)),
         "ewc": ((3e-4, 1e-4), (10.0, 30.0, 100.0, 1e3)),
-        "dendrites-si": ((1e-3, 3e-4), (10.0, 30.0, 100.0, 1.0, 0.1)),
+        "dendrites-si": ((1e-3, 3e-4), (100.0, 300.0, 30.0, 1e3, 10.0, 1.0, 0.1)),
     },
 }  # fmt: skip
 
 
-def grid(base: Recipe, images: str, method: str) -> list[Recipe]:
+def grid(base: Recipe, options: argparse.Namespace, method: str) -> list[Recipe]:
     """Settings that are tried for a method."""
-    rates, strengths = _TRIED[images][method]
+    rates, strengths = _TRIED[options.images][method]
+    rates, strengths = options.rates or rates, options.strengths or strengths
     return [
         dataclasses.replace(base, learning_rate=rate, strength=strength)
         for rate in rates
@@ -146,7 +147,7 @@ def settings_of(options: argparse.Namespace) -> list[tuple[str, Recipe]]:
     if not options.tune:
         return bases
     tried = [
-        [(m, one) for one in grid(base, options.images, m) if (m, one) not in known(options)]
+        [(m, one) for one in grid(base, options, m) if (m, one) not in known(options)]
         for m, base in bases
     ]
     # Turn by turn, so that a run cut short has tried something of every method.
@@ -185,6 +186,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--tune", action="store_true")
+    parser.add_argument("--rates", type=float, nargs="+", help="tried in place of the table's")
+    parser.add_argument("--strengths", type=float, nargs="+", help="tried in place of the table's")
     parser.add_argument(
         "--tried",
         type=Path,

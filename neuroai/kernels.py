@@ -2,6 +2,10 @@
 
 from neuroai_kernels import KernelUnavailableError as KernelUnavailableError
 from neuroai_kernels import ShapeError as ShapeError
+from neuroai_kernels.adam_step import AdamMoments as AdamMoments
+from neuroai_kernels.adam_step import AdamOptions as AdamOptions
+from neuroai_kernels.adam_step import AdamSprings as AdamSprings
+from neuroai_kernels.adam_step import adam_step as adam_step
 from neuroai_kernels.connectivity import Connection as Connection
 from neuroai_kernels.connectivity import draw_rows as draw_rows
 from neuroai_kernels.connectivity import normal_delay as normal_delay

@@ -1,8 +1,9 @@
 r"""Protecting what was learned: weights that mattered are pulled back to where they were.
 
 Both rules add :math:`\tfrac12 \sum_i k_i (\theta_i - \theta^*_i)^2` to the loss of the next task; they differ
-in the stiffness :math:`k`. The pull is added to the gradients, ``k theta - k theta*``, so sums over earlier
-tasks are two numbers a weight, however many tasks there were.
+in the stiffness :math:`k`. Springs of several tasks are one spring, as stiff as all together, that rests at
+the mean of their rests: two numbers a weight, however many tasks there were. The pull on a weight that has
+not moved is exactly 0, which counts where Adam scales every gradient to the same step.
 
 References
 ----------
@@ -16,6 +17,9 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from neuroai.dendrites.continual.optimizer import BlockAdam
+from neuroai.kernels import AdamSprings
 
 __all__ = ["Consolidation", "ElasticWeights", "NoConsolidation", "SynapticIntelligence"]
 
@@ -44,18 +48,24 @@ class NoConsolidation:
 
 
 class _Springs:
-    """Stiffness and stiffness times rest position of every weight."""
+    """Stiffness and rest position of every weight."""
 
     def __init__(self, network: nn.Module) -> None:
         self.weights = list(network.parameters())
         self.stiffness = [torch.zeros_like(w) for w in self.weights]
-        self.rest = [torch.zeros_like(w) for w in self.weights]
+        self.rest = [w.detach().clone() for w in self.weights]
 
     def pull(self) -> None:
         """Add the gradient of the springs' energy to the weights' gradients."""
         for w, stiffness, rest in zip(self.weights, self.stiffness, self.rest, strict=True):
             if w.grad is not None:
-                w.grad.addcmul_(stiffness, w.detach()).sub_(rest)
+                w.grad.addcmul_(stiffness, w.detach() - rest)
+
+    def add(self, number: int, stiffness: Tensor) -> None:
+        """Springs of the present task, which rest at the weights as they are."""
+        total, rest = self.stiffness[number].add_(stiffness), self.rest[number]
+        share = stiffness / total.clamp(min=torch.finfo(total.dtype).tiny)
+        rest.lerp_(self.weights[number].detach(), share)
 
 
 class SynapticIntelligence:
@@ -78,17 +88,22 @@ class SynapticIntelligence:
     Notes
     -----
     Weights that made the loss larger (:math:`\omega < 0`) get no spring: a negative one would have no rest.
-    Seven numbers a weight, the optimiser's not counted.
+    Three numbers a weight, the optimiser's not counted. `BlockAdam` follows path and pull in its own pass;
+    other optimisers through hooks, with two more numbers a weight during a step.
     """
 
     def __init__(self, network: nn.Module, strength: float = 0.1, damping: float = 0.1) -> None:
         self.springs, self.strength, self.damping = _Springs(network), strength, damping
         self._path = [torch.zeros_like(w) for w in self.springs.weights]
-        self._start = [w.detach().clone() for w in self.springs.weights]
         self._before: list[tuple[Tensor, Tensor] | None] = []
 
     def attach(self, optimizer: torch.optim.Optimizer) -> None:
         """Follow the path of the weights, under the pull of the springs."""
+        springs = self.springs
+        if isinstance(optimizer, BlockAdam):
+            held = map(AdamSprings, springs.stiffness, springs.rest, self._path)
+            optimizer.springs = dict(zip(springs.weights, held, strict=True))
+            return
         optimizer.register_step_pre_hook(self._note)
         optimizer.register_step_post_hook(self._follow)
 
@@ -109,12 +124,13 @@ class SynapticIntelligence:
     def end_task(self, logits: SampleLogits, n_samples: int, generator: torch.Generator) -> None:
         """Stiffen what lowered the loss; rest at the present weights."""
         springs = self.springs
-        for i, w in enumerate(springs.weights):
-            moved = (w - self._start[i]).square_().add_(self.damping)
-            springs.stiffness[i] += (2 * self.strength) * self._path[i].clamp_(min=0) / moved
-            springs.rest[i] = springs.stiffness[i] * w
-            self._start[i].copy_(w)
-            self._path[i].zero_()
+        for w, stiffness, rest, path in zip(
+            springs.weights, springs.stiffness, springs.rest, self._path, strict=True
+        ):
+            moved = (w - rest).square_().add_(self.damping)
+            stiffness.add_(path.clamp_(min=0).div_(moved), alpha=2 * self.strength)
+            rest.copy_(w)
+            path.zero_()
 
 
 class ElasticWeights:
@@ -165,8 +181,7 @@ class ElasticWeights:
                 allow_unused=True,
                 is_grads_batched=True,
             )
-            for i, (w, gradient) in enumerate(zip(springs.weights, gradients, strict=True)):
+            for i, gradient in enumerate(gradients):
                 if gradient is not None:
                     fisher = gradient.square_().sum(0).mul_(self.strength / used)
-                    springs.stiffness[i] += fisher
-                    springs.rest[i] += fisher.mul_(w.detach())
+                    springs.add(i, fisher)

@@ -19,6 +19,7 @@ from neuroai.dendrites.continual.consolidation import (
     SynapticIntelligence,
 )
 from neuroai.dendrites.continual.networks import ContextClassifier, SideBySide
+from neuroai.dendrites.continual.optimizer import BlockAdam
 from neuroai.dendrites.continual.recipes import METHODS, Method, Recipe
 from neuroai.dendrites.continual.tasks import PermutedTasks
 
@@ -190,7 +191,7 @@ def _learn(
     from neuroai.training import Plan, train
 
     device = tasks.images.device
-    optimizer = torch.optim.Adam(network.parameters(), recipe.learning_rate, fused=device.type == "cuda")
+    optimizer = BlockAdam(network.parameters(), recipe.learning_rate)
     protection.attach(optimizer)
     batches = tasks.training(task)
     # A step is hundreds of small kernels: on a GPU, one launch.
