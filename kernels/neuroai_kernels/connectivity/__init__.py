@@ -122,8 +122,8 @@ def draw_rows(
     device : torch.device or str
         Where the rows are to be.
     implementation : {"reference", "cpu", "gpu"}, optional
-        By the device when left out. All draw the same synapses; only the order of synapses of equal delay
-        and target may differ on a GPU.
+        By the device when left out. All draw the same synapses in the same order: those of equal delay and
+        target stay in the order of their draws, so that a table of weights means the same everywhere.
 
     Returns
     -------

@@ -90,39 +90,40 @@ def _count_total(seed, stream, total, n_sources, counts, BLOCK: tl.constexpr):
 
 @triton.jit
 def _store_indegree(
-    source, weight, delay, target, inside, cursor, first_source, weight_table, delay_table,
-    targets, weights, delays, FILL: tl.constexpr,
+    source, weight, delay, place, inside, weight_table, delay_table, counts, sources, weights, delays,
+    FILL: tl.constexpr,
 ):  # fmt: skip
-    place = tl.atomic_add(cursor + first_source + source, 1, inside, sem="relaxed").to(tl.int64)
     if FILL:
-        tl.store(targets + place, target.to(tl.int32), inside)
+        tl.store(sources + place, source.to(tl.int32), inside)
         tl.store(weights + place, tl.load(weight_table + weight), inside)
         tl.store(delays + place, tl.load(delay_table + delay), inside)
+    else:
+        tl.atomic_add(counts + source, 1, inside, sem="relaxed")
 
 
-@triton.jit(do_not_specialize=["stream", "degree", "first_source", "n_sources", "first_target", "n_targets"])
+@triton.jit(do_not_specialize=["stream", "degree", "n_sources", "first_target", "n_targets"])
 def _indegree_kernel(
-    seed, stream, degree, first_source, n_sources, first_target, n_targets, cursor, radii, cosines,
-    weight_table, delay_table, targets, weights, delays, BLOCK: tl.constexpr, FILL: tl.constexpr,
+    seed, stream, degree, n_sources, first_target, n_targets, radii, cosines, weight_table, delay_table,
+    counts, sources, weights, delays, BLOCK: tl.constexpr, FILL: tl.constexpr,
 ):  # fmt: skip
-    """Sources of each target: counted at the cursor, or written where it stands."""
+    """Sources of each target: counted, or written with weights and delays, target after target."""
     key = tl.load(seed).to(tl.uint64)
     blocks = (degree + 3) // 4
     flat = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    target = first_target + flat // blocks
-    known = flat // blocks < n_targets
-    block = flat % blocks
-    s0, s1, s2, s3 = _draw_sources(key, stream, block, target, n_sources)
-    a0, a1, a2, a3, b0, b1, b2, b3 = draw_levels(key, stream, block, target, radii, cosines)
+    target, block = flat // blocks, flat % blocks
+    known = target < n_targets
+    s0, s1, s2, s3 = _draw_sources(key, stream, block, first_target + target, n_sources)
+    a0, a1, a2, a3, b0, b1, b2, b3 = draw_levels(key, stream, block, first_target + target, radii, cosines)
     k = 4 * block
-    _store_indegree(s0, a0, b0, target, known & (k < degree), cursor, first_source,
-                    weight_table, delay_table, targets, weights, delays, FILL)  # fmt: skip
-    _store_indegree(s1, a1, b1, target, known & (k + 1 < degree), cursor, first_source,
-                    weight_table, delay_table, targets, weights, delays, FILL)  # fmt: skip
-    _store_indegree(s2, a2, b2, target, known & (k + 2 < degree), cursor, first_source,
-                    weight_table, delay_table, targets, weights, delays, FILL)  # fmt: skip
-    _store_indegree(s3, a3, b3, target, known & (k + 3 < degree), cursor, first_source,
-                    weight_table, delay_table, targets, weights, delays, FILL)  # fmt: skip
+    place = target * degree + k
+    _store_indegree(s0, a0, b0, place, known & (k < degree), weight_table, delay_table,
+                    counts, sources, weights, delays, FILL)  # fmt: skip
+    _store_indegree(s1, a1, b1, place + 1, known & (k + 1 < degree), weight_table, delay_table,
+                    counts, sources, weights, delays, FILL)  # fmt: skip
+    _store_indegree(s2, a2, b2, place + 2, known & (k + 2 < degree), weight_table, delay_table,
+                    counts, sources, weights, delays, FILL)  # fmt: skip
+    _store_indegree(s3, a3, b3, place + 3, known & (k + 3 < degree), weight_table, delay_table,
+                    counts, sources, weights, delays, FILL)  # fmt: skip
 
 
 @triton.jit(do_not_specialize=["stream", "first_source", "n_sources", "first_target", "n_targets", "length"])
@@ -238,7 +239,7 @@ def row_counts_gpu(c: Connection, seed: int, device: torch.device) -> Tensor:
             wrapped_seed(seed, device), c.stream, int(c.amount), c.n_sources, counts, BLOCK=_BLOCK
         )
     elif c.rule == "fixed_indegree" and c.amount:
-        _indegree(c, seed, counts, None)
+        _launch_indegree(c, seed, 0, c.n_targets, counts, None)
     elif c.rule == "bernoulli" and c.amount:
         cursor = torch.zeros(c.first_source + c.n_sources, dtype=torch.int64, device=device)
         _bernoulli(c, seed, counts, cursor, None)
@@ -248,20 +249,44 @@ def row_counts_gpu(c: Connection, seed: int, device: torch.device) -> Tensor:
 Columns = tuple[Tensor, Tensor, Tensor]
 
 
+def _empty_columns(n: int, device: torch.device) -> Columns:
+    """Of targets (or sources), weights and delays."""
+    dtypes = (torch.int32, torch.float32, torch.uint8)
+    first, second, third = (torch.empty(n, dtype=dtype, device=device) for dtype in dtypes)
+    return first, second, third
+
+
 def _tables(c: Connection, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(c.weights).to(device), torch.from_numpy(c.delays).to(device)
 
 
-def _indegree(c: Connection, seed: int, cursor: Tensor, columns: Columns | None) -> None:
-    """Count at the cursor, which then starts at the first source, or fill, where it holds all rows."""
-    programs = triton.cdiv(c.n_targets * triton.cdiv(int(c.amount), 4), _BLOCK)
-    tables = (*deviate_tables(cursor.device), *_tables(c, cursor.device))
-    out = columns if columns is not None else (cursor, cursor, cursor)
-    _indegree_kernel[(programs,)](
-        wrapped_seed(seed, cursor.device), c.stream, int(c.amount), 0 if columns is None else c.first_source,
-        c.n_sources, c.first_target, c.n_targets, cursor, *tables, *out,
-        BLOCK=_BLOCK, FILL=columns is not None,
+def _launch_indegree(
+    c: Connection, seed: int, first: int, n: int, counts: Tensor, columns: Columns | None
+) -> None:
+    """Count the sources of ``n`` targets, or draw them, their weights and delays, target after target."""
+    device, degree = counts.device, int(c.amount)
+    out = columns if columns is not None else (counts, counts, counts)
+    _indegree_kernel[(triton.cdiv(n * triton.cdiv(degree, 4), _BLOCK),)](
+        wrapped_seed(seed, device), c.stream, degree, c.n_sources, c.first_target + first, n,
+        *deviate_tables(device), *_tables(c, device), counts, *out, BLOCK=_BLOCK, FILL=columns is not None,
     )  # fmt: skip
+
+
+def _indegree(c: Connection, seed: int, cursor: Tensor, columns: Columns) -> None:
+    """Append synapses drawn by target to the rows of their sources, which keep the order of the draws."""
+    degree, device = int(c.amount), cursor.device
+    own = cursor[c.first_source : c.first_source + c.n_sources]
+    at_once = max(1, _SORTED_AT_ONCE // degree)
+    for first in range(0, c.n_targets, at_once):
+        n = min(at_once, c.n_targets - first)
+        drawn = _empty_columns(n * degree, device)
+        _launch_indegree(c, seed, first, n, own, drawn)
+        source, order = torch.sort(drawn[0], stable=True)
+        counts = torch.bincount(source, minlength=c.n_sources)
+        place = (own + counts - counts.cumsum(0))[source] + torch.arange(len(source), device=device)
+        columns[0][place] = (c.first_target + first + order // degree).to(torch.int32)
+        columns[1][place], columns[2][place] = drawn[1][order], drawn[2][order]
+        own += counts
 
 
 def _bernoulli(c: Connection, seed: int, counts: Tensor, cursor: Tensor, targets: Tensor | None) -> None:
@@ -307,7 +332,7 @@ def sorted_pieces(indptr: Tensor, n: int) -> list[tuple[int, int]]:
 
 
 def _sort(indptr: Tensor, columns: Columns) -> None:
-    """Sort each row by delay, then target, in place."""
+    """Sort each row by delay, then target, in place; equal ones keep the order of their draws."""
     targets, _, delays = columns
     for first, last in sorted_pieces(indptr, _SORTED_AT_ONCE):
         these = slice(int(indptr[first]), int(indptr[last]))
@@ -315,7 +340,7 @@ def _sort(indptr: Tensor, columns: Columns) -> None:
         row = torch.repeat_interleave(torch.arange(last - first, device=counts.device), counts)
         # Rows of a piece are below 2^23: row, delay and target fit 62 bits.
         key = (row << 39) | (delays[these].to(torch.int64) << 31) | targets[these]
-        order = torch.sort(key).indices
+        order = torch.sort(key, stable=True).indices
         for column in columns:
             column[these] = column[these][order]
 
@@ -330,11 +355,7 @@ def draw_rows_gpu(
         indptr[c.first_source + 1 : c.first_source + 1 + c.n_sources] += count
     indptr = indptr.cumsum(0)
     n = int(indptr[-1])
-    columns = (
-        torch.empty(n, dtype=torch.int32, device=device),
-        torch.empty(n, dtype=torch.float32, device=device),
-        torch.empty(n, dtype=torch.uint8, device=device),
-    )
+    columns = _empty_columns(n, device)
     cursor = indptr[:-1].clone()
     for c, count in zip(connections, counts, strict=True):
         _draw(c, seed, count, cursor, columns)

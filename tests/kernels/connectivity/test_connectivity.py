@@ -60,18 +60,14 @@ def test_every_form_draws_the_same_synapses(form, seed):
     expected = draw_rows(MIXED, seed, n_rows=62, n_inputs=63, implementation="reference")
     found = draw_rows(MIXED, seed, n_rows=62, n_inputs=63, implementation=form)
     assert torch.equal(found.indptr, expected.indptr)
-    assert multiset(found) == multiset(expected)
     key = found.delays.to(torch.int64) * 1000 + found.targets
     rows = zip(found.indptr, found.indptr[1:], strict=False)
     assert all(bool((key[first:last].diff() >= 0).all()) for first, last in rows)
     for c in MIXED:
         counts = row_counts(c, seed, implementation=form)
         assert torch.equal(counts, row_counts(c, seed, implementation="reference"))
-    if form == "cpu":
-        assert all(
-            torch.equal(getattr(found, name), getattr(expected, name))
-            for name in ("targets", "weights", "delays")
-        )
+    for name in ("targets", "weights", "delays"):
+        assert torch.equal(getattr(found, name), getattr(expected, name)), name
 
 
 def test_wide_targets_are_sorted():
