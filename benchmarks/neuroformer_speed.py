@@ -26,11 +26,13 @@ import torch
 from torch import Tensor
 
 from neuroai.datasets import ArrayStimulus, Recording
-from neuroai.neuroformer import Neuroformer, NeuroformerConfig, Video
+from neuroai.neuroformer import Neuroformer, NeuroformerConfig, Video, Windows
 from neuroai.neuroformer.batch import Batch
+from neuroai.neuroformer.filling import fill, room_for
 from neuroai.neuroformer.generation import generate
-from neuroai.neuroformer.graphed import decoder_class
-from neuroai.neuroformer.training import Recipe, _optimizer
+from neuroai.neuroformer.rolling import roll_of
+from neuroai.neuroformer.training import Recipe, _optimizer, fit
+from neuroai.training.capture import CapturedStep
 
 CASES = {"A": (386, 1.0, False), "B": (2023, 0.5, True)}
 
@@ -70,10 +72,11 @@ def check(device: str) -> None:
             for i in range(8):
                 alone = model.encode(windows[[2 + i]].to(device)).tokens
                 torch.testing.assert_close(grid[i, : len(alone)], alone, rtol=0, atol=2e-5)
-            kind = decoder_class(small.padded, torch.device(device))
+            kind = roll_of(small.padded, torch.device(device)).decoding
             decoder = kind(model, "session", features.sources, torch.arange(8, device=device))
             unit, bins = layout.pad(batch.current.unit), layout.pad(batch.current.bin)
             for i in range(int(layout.lengths().min())):
+                decoder.reserve()
                 made = decoder.step(unit[:, i], bins[:, i])
                 torch.testing.assert_close(made, grid[:, i], rtol=0, atol=2e-5)
         if device == "cuda" and name != "published":
@@ -117,6 +120,17 @@ def operations(config: NeuroformerConfig, batch: Batch) -> float:
     return 3 * (forward + head * tokens)
 
 
+def prepared(config: NeuroformerConfig, n_windows: int, device: str) -> tuple[Neuroformer, Windows]:
+    n_units = next(iter(config.sessions.values()))
+    rate = 1.0 if n_units == 386 else 0.5
+    seconds = max(20.0, (n_windows + 12) * 0.05 * 1.2)
+    model = Neuroformer(config).to(device).train()
+    shown = {"video": frames(seconds)} if config.inputs else {}
+    windows = model.windows(poisson(n_units, rate, seconds), **({"video": shown["video"]} if shown else {}))
+    model.set_rates("session", windows.rates())
+    return model, windows
+
+
 def training(
     config: NeuroformerConfig,
     batch_size: int,
@@ -124,38 +138,70 @@ def training(
     device: str,
     *,
     bf16: bool = False,
-    compiled: bool = False,
+    recorded: bool = False,
 ) -> dict[str, float]:
-    n_units = next(iter(config.sessions.values()))
-    rate = 1.0 if n_units == 386 else 0.5
-    seconds = max(20.0, (batch_size + 12) * 0.05 * 1.2)
-    video = bool(config.inputs)
-    model = Neuroformer(config).to(device).train()
-    windows = model.windows(poisson(n_units, rate, seconds), **({"video": frames(seconds)} if video else {}))
-    model.set_rates("session", windows.rates())
+    """Median step: on a CPU with loading, on a GPU of one batch that is there."""
+    model, windows = prepared(config, batch_size, device)
     optimizer = _optimizer(model, Recipe(learning_rate=1e-4, weight_decay=1.0))
     rng = np.random.default_rng(0)
-    call = torch.compile(model, dynamic=True) if compiled else model
-    fixed = (
-        windows[rng.choice(len(windows), batch_size, replace=False)].to(device) if device == "cuda" else None
-    )
+    one = windows[rng.choice(len(windows), batch_size, replace=False)] if device == "cuda" else None
+    fixed = None if one is None else one.to(device)
+    if one is not None and recorded:
+        n_units = windows.events.n_units
+        fixed = fill(one, room_for(windows, batch_size), n_units, config.n_symbols).to(device)
+        assert fixed.recorded is not None
+
+    def compute(batch: Batch) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16) if bf16 else nullcontext():
+            loss: Tensor = model(batch)["loss"]
+        loss.backward()
+        return loss
+
+    passes = CapturedStep(compute, list(model.parameters()), torch.Generator(device)) if recorded else compute
 
     def step() -> None:
-        batch = fixed if fixed is not None else windows[rng.choice(len(windows), batch_size, replace=False)]
-        with torch.autocast("cuda", torch.bfloat16) if bf16 else nullcontext():
-            loss = call(batch)["loss"]
-        loss.backward()
+        passes(fixed if fixed is not None else windows[rng.choice(len(windows), batch_size, replace=False)])
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
+    for _ in range(4 if recorded else 0):
+        step()
     wall, cpu = timed(step, repeats, device)
     out = {"batch": batch_size, "wall_s": wall, "cpu_s": cpu, "windows_per_s": batch_size / wall}
-    if fixed is not None and not config.padded:
-        out["tokens_per_s"] = float(fixed.current.layout.lengths().sum()) / wall
-        out["tflops"] = operations(config, fixed) / wall / 1e12
+    if one is not None and not config.padded:
+        out["tokens_per_s"] = len(one.current.unit) / wall
+        out["tflops"] = operations(config, one) / wall / 1e12
         out["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
     return out
+
+
+def loop(config: NeuroformerConfig, batch_size: int, steps: int, *, recorded: bool) -> dict[str, float]:
+    """The training loop itself in bf16: loading, copies, clipping, optimiser, after 8 steps of warm-up."""
+    from lightning_fabric import Fabric
+
+    from neuroai.neuroformer import training as module
+
+    model, windows = prepared(config, 8 * batch_size, "cpu")
+    windows = windows.select(np.arange(8 * batch_size))
+    recipe = Recipe(epochs=1 + steps // 8, batch_size=batch_size, learning_rate=1e-4)
+    began: list[tuple[float, float]] = []
+
+    def note(stage: str, done: int, total: int) -> None:
+        if done in (8, total):
+            torch.cuda.synchronize()
+            began.append((time.perf_counter(), time.process_time()))
+
+    kept = module._recordable
+    if not recorded:
+        module._recordable = lambda model, fabric: False
+    fabric = Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
+    result = fit(model, windows, recipe=recipe, fabric=fabric, progress=note)
+    module._recordable = kept
+    n = result.steps - 8
+    wall, cpu = (after - before for before, after in zip(*began, strict=True))
+    return {"batch": batch_size, "steps": n, "wall_s": wall / n, "cpu_s": cpu / n,
+            "windows_per_s": n * batch_size / wall, "loss": result.losses[-1]}  # fmt: skip
 
 
 @torch.inference_mode()
@@ -264,30 +310,30 @@ def generation_on_gpu() -> dict[str, Any]:
     return rows
 
 
-def training_on_gpu(repeats: int, compiled: bool) -> dict[str, Any]:
+def training_on_gpu(repeats: int) -> dict[str, Any]:
     rows: dict[str, Any] = {"peak_tflops": peak()}
     variants = configs(386, False)
+    default = variants["default readout"]
+    wide = replace(default, width=1024, heads=8)
     runs = [
         ("published 160", variants["published"], 160, False),
         ("packed 160", variants["packed"], 160, True),
     ]
-    runs += [(f"default readout {n}", variants["default readout"], n, True) for n in (160, 1024, 4096)]
-    wide = replace(variants["default readout"], width=1024, heads=8)
+    runs += [(f"default readout {n}", default, n, True) for n in (160, 1024, 4096)]
     runs += [("default readout width 1024, 1024", wide, 1024, True)]
     for name, config, batch, bf16 in runs:
-        torch.cuda.reset_peak_memory_stats()
-        rows[f"train {name}"] = training(config, batch, repeats, "cuda", bf16=bf16)
-        show(f"train {name}", rows[f"train {name}"])
-    if compiled:
-        for name, config, batch, bf16 in runs[-2:]:
-            rows[f"train compiled {name}"] = training(
-                config, batch, repeats, "cuda", bf16=bf16, compiled=True
-            )
-            show(f"train compiled {name}", rows[f"train compiled {name}"])
-    for name, row in rows.items():
-        if isinstance(row, dict) and "tflops" in row:
-            row["share_of_peak"] = row["tflops"] / rows["peak_tflops"]
-            print(f"{name}: {row['tflops']:.1f} TFLOP/s, {row['share_of_peak']:.1%} of the measured peak")
+        for recorded in (False, True)[: 1 if config.padded else 2]:
+            torch.cuda.reset_peak_memory_stats()
+            key = f"train {name}" + (", recorded" if recorded else "")
+            rows[key] = training(config, batch, repeats, "cuda", bf16=bf16, recorded=recorded)
+            if "tflops" in rows[key]:
+                rows[key]["share_of_peak"] = rows[key]["tflops"] / rows["peak_tflops"]
+            show(key, rows[key])
+    for batch in (160, 1024):
+        for recorded in (False, True):
+            key = f"loop default readout {batch}" + (", recorded" if recorded else "")
+            rows[key] = loop(default, batch, 40, recorded=recorded)
+            show(key, rows[key])
     return rows
 
 
@@ -306,7 +352,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=8)
-    parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--parts", default="generate,train", help="of the GPU's measurements")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -317,8 +362,10 @@ def main() -> None:
         rows = on_cpu(options.repeats)
     if options.device == "cuda" and "generate" in options.parts:
         rows |= generation_on_gpu()
+        if options.out:
+            options.out.with_suffix(".part").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     if options.device == "cuda" and "train" in options.parts:
-        rows |= training_on_gpu(options.repeats, options.compiled)
+        rows |= training_on_gpu(options.repeats)
     name = (
         torch.cuda.get_device_name()
         if options.device == "cuda"

@@ -33,6 +33,7 @@ from neuroai_kernels.neuron_update import neuron_update as neuron_update
 from neuroai_kernels.philox import philox as philox
 from neuroai_kernels.philox import philox_uniform as philox_uniform
 from neuroai_kernels.philox import stream_counter as stream_counter
+from neuroai_kernels.ragged_attention import ragged_attention as ragged_attention
 from neuroai_kernels.relax import Relaxed as Relaxed
 from neuroai_kernels.relax import relax as relax
 from neuroai_kernels.segment_overlap import PackedBits as PackedBits

@@ -87,8 +87,10 @@ class RateReadout(nn.Module):
         """Negative Poisson log-likelihood of the counts, without factorials, nats a token."""
         log_rate: Tensor = self(h, batch, units)
         counts = recent_counts(batch, log_rate.shape[2], 0, self.n_bins)
-        total: Tensor = (log_rate.exp() - counts * log_rate).sum()
-        return total / len(batch.next_unit)
+        surprise: Tensor = (log_rate.exp() - counts * log_rate).sum((1, 2))
+        if batch.recorded is not None:
+            surprise = torch.where(batch.recorded, surprise, 0.0)
+        return surprise.sum() / batch.n_tokens
 
 
 def last_before(batch: Batch, n_bins: int) -> Tensor:

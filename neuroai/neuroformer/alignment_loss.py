@@ -10,7 +10,14 @@ from torch.nn.functional import normalize
 __all__ = ["contrastive_loss", "contrastive_pairs"]
 
 
-def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.5, *, symmetric: bool = False) -> Tensor:
+def contrastive_loss(
+    a: Tensor,
+    b: Tensor,
+    temperature: float = 0.5,
+    *,
+    symmetric: bool = False,
+    counted: Tensor | None = None,
+) -> Tensor:
     r"""InfoNCE between matching rows.
 
     .. math:: S = \hat{a} \hat{b}^T / \tau, \qquad
@@ -22,6 +29,8 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.5, *, symmetri
     temperature : float
     symmetric : bool
         Mean of both directions (columns as well as rows).
+    counted : Tensor of bool (n,), optional
+        Rows that are there; others are neither matched nor contrasted with.
 
     Returns
     -------
@@ -34,15 +43,24 @@ def contrastive_loss(a: Tensor, b: Tensor, temperature: float = 0.5, *, symmetri
     0.1269
     """
     score = normalize(a, dim=-1) @ normalize(b, dim=-1).T / temperature
-    one = (score.logsumexp(1) - score.diagonal()).mean()
-    if not symmetric:
-        return one
-    return (one + (score.logsumexp(0) - score.diagonal()).mean()) / 2
+    one = _surprise(score, counted)
+    return one if not symmetric else (one + _surprise(score.T, counted)) / 2
 
 
-def contrastive_pairs(pooled: Mapping[str, Tensor], temperature: float, *, symmetric: bool) -> Tensor:
+def _surprise(score: Tensor, counted: Tensor | None) -> Tensor:
+    """Mean over rows of the negative log probability of the match among the columns."""
+    if counted is None:
+        return (score.logsumexp(1) - score.diagonal()).mean()
+    among = torch.where(counted, score, -torch.inf).logsumexp(1) - score.diagonal()
+    return torch.where(counted, among, 0.0).sum() / counted.sum()
+
+
+def contrastive_pairs(
+    pooled: Mapping[str, Tensor], temperature: float, *, symmetric: bool, counted: Tensor | None = None
+) -> Tensor:
     """Mean over all unordered pairs of modalities."""
     pairs = [
-        contrastive_loss(a, b, temperature, symmetric=symmetric) for a, b in combinations(pooled.values(), 2)
+        contrastive_loss(a, b, temperature, symmetric=symmetric, counted=counted)
+        for a, b in combinations(pooled.values(), 2)
     ]
     return torch.stack(pairs).mean()

@@ -4,13 +4,14 @@ Not frozen, though nothing changes them: in mixed precision Fabric copies a batc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from neuroai.neuroformer.layout import Layout
+from neuroai.training.batch_tree import map_tensors
 
 __all__ = ["Batch", "Stream"]
 
@@ -54,6 +55,9 @@ class Batch:
         Series (n_windows, samples, size) float32; categories int64 (n_windows, samples) as input and
         (n_windows,) as target, -1 where missing; video (n_windows, samples, height, width). Target series
         (n_windows, size), NaN where missing.
+    recorded : Tensor of bool (n_windows,), optional
+        Which windows are recorded; the others fill the batch up (:mod:`~neuroai.neuroformer.filling`) and
+        count in no loss. Default all.
     """
 
     session: str
@@ -64,9 +68,30 @@ class Batch:
     next_amplitude: Tensor | None = None
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     targets: Mapping[str, Tensor] = field(default_factory=dict)
+    recorded: Tensor | None = None
 
     def __len__(self) -> int:
         return self.current.layout.n_windows
+
+    @property
+    def n_recorded(self) -> int | Tensor:
+        """Recorded windows."""
+        return len(self) if self.recorded is None else self.recorded.sum()
+
+    @property
+    def n_tokens(self) -> int | Tensor:
+        """Tokens of the recorded current windows."""
+        return len(self.next_unit) if self.recorded is None else self._counted().sum()
+
+    def token_mean(self, values: Tensor) -> Tensor:
+        """Mean of (n_tokens,) over the tokens of recorded windows."""
+        if self.recorded is None:
+            return values.mean()
+        return torch.where(self._counted(), values, 0.0).sum() / self.n_tokens
+
+    def _counted(self) -> Tensor:
+        assert self.recorded is not None
+        return self.recorded[self.current.layout.window]
 
     @property
     def n_spikes(self) -> int:
@@ -79,12 +104,12 @@ class Batch:
 
 
 def _move(value: Any, device: Any, **options: Any) -> Any:
-    moved = {f.name: _moved(getattr(value, f.name), device, options) for f in fields(value)}
-    return replace(value, **moved)
+    """Copies to a GPU start from pinned memory, and nothing waits for them."""
+    to_gpu = torch.device(device).type == "cuda"
 
+    def moved(x: Tensor) -> Tensor:
+        if to_gpu and not x.is_cuda:
+            return x.pin_memory().to(device, **{"non_blocking": True, **options})
+        return x.to(device, **options)
 
-def _moved(value: Any, device: Any, options: dict[str, Any]) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _moved(v, device, options) for name, v in value.items()}
-    movable = isinstance(value, torch.Tensor | Stream | Layout)
-    return value.to(device, **options) if movable else value
+    return map_tensors(moved, value)

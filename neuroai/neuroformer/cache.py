@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
@@ -71,17 +70,25 @@ class Decoder:
 
     def step(self, unit: Tensor, bins: Tensor) -> Tensor:
         """Features (n_rows, width) after one more token a row."""
+        x = self._features(unit, bins)
+        self.length += 1
+        return x
+
+    def reserve(self) -> bool:
+        """Make room for one more token; whether that changed shapes that a recorded step relies on."""
+        return False
+
+    def _features(self, unit: Tensor, bins: Tensor) -> Tensor:
         model = self.model
-        stream = Stream(unit, bins, _SINGLE.get(len(unit), unit.device))
+        stream = Stream(unit, bins, Layout.even(len(unit), 1, unit.device))
         x = model.embed(model.units, self.session, stream, offset=self.length)
         for block in _blocks(model.encoder):
             x = self._self(block, x)
         for _, stack in model.cross_stacks():
             for block in _blocks(stack):
-                x = _cross(block, x, self.other[block])
+                x = self._cross(block, x, self.other[block])
         for block in _blocks(model.output):
             x = self._self(block, x)
-        self.length += 1
         return cast("Tensor", x)
 
     def keep(self, rows: Tensor) -> None:
@@ -94,6 +101,12 @@ class Decoder:
         normed = block.before(x)
         memory = self._append(block, *attention.keys_values(normed))
         query = attention.split(attention.query(normed))[:, :, None]
+        mixed = scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=memory.seen)
+        return block.finish(x, attention.close(mixed[:, :, 0]))
+
+    def _cross(self, block: Block, x: Tensor, memory: Memory) -> Tensor:
+        attention = block.attention
+        query = attention.split(attention.query(block.before(x)))[:, :, None]
         mixed = scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=memory.seen)
         return block.finish(x, attention.close(mixed[:, :, 0]))
 
@@ -122,29 +135,5 @@ def _remember(block: Block, source: Source) -> Memory:
     return Memory(key, value, None if layout.uniform else layout.real()[:, None, None])
 
 
-def _cross(block: Block, x: Tensor, memory: Memory) -> Tensor:
-    attention = block.attention
-    query = attention.split(attention.query(block.before(x)))[:, :, None]
-    mixed = scaled_dot_product_attention(query, memory.key, memory.value, attn_mask=memory.seen)
-    return block.finish(x, attention.close(mixed[:, :, 0]))
-
-
 def _blocks(stack: nn.ModuleList) -> list[Block]:
     return [cast("Block", block) for block in stack]
-
-
-class _Single:
-    """Layouts of windows of one token, made once a size: each step of a decoder needs one."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, torch.device], Layout] = {}
-
-    def get(self, n: int, device: torch.device) -> Layout:
-        if (n, device) not in self._known:
-            if len(self._known) > 64:
-                self._known.clear()
-            self._known[n, device] = Layout.of([1] * n).to(device)
-        return self._known[n, device]
-
-
-_SINGLE = _Single()

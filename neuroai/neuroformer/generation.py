@@ -13,17 +13,16 @@ from torch import Tensor
 from neuroai.datasets import Recording
 from neuroai.errors import ConfigError
 from neuroai.neuroformer.batch import Batch, Stream
-from neuroai.neuroformer.graphed import decoder_class
 from neuroai.neuroformer.layout import Layout
 from neuroai.neuroformer.model import Neuroformer
-from neuroai.neuroformer.sampling import Sampling, State, draw
+from neuroai.neuroformer.rolling import roll_of
+from neuroai.neuroformer.sampling import Sampling
 from neuroai.neuroformer.tokens import cut, padded_stream
 from neuroai.neuroformer.windows import Windows
 
 __all__ = ["Generated", "generate"]
 
 Integers = npt.NDArray[np.int64]
-_LONG_AGO = -(2**40)
 _CHECK = 4  # steps between looks at how many rows go on: each look waits for the device
 _LIMIT = 4096
 
@@ -300,49 +299,22 @@ def _roll(
     """Generate all rows in step: row, unit and bin of each spike, rows cut, forward passes."""
     device, n = generator.device, model.config.sessions[batch.session]
     batch, rows = batch.to(device), rows.to(device)
-    kind = decoder_class(model.config.padded, device)
-    decoder = kind(model, batch.session, model.sources(batch), rows)
+    roll = roll_of(model.config.padded, device)(model, batch, rows, how, generator)
     alive = torch.arange(len(rows), device=device)
-    done = torch.zeros(len(rows), dtype=torch.bool, device=device)
-    last = _last_spikes(model, batch)[rows] if how.refractory else None
-    state = State(torch.full_like(alive, n), torch.zeros_like(alive), last)
     made: list[tuple[Tensor, Tensor, Tensor]] = []
     for step in range(most + 1):
-        unit, bins = draw(model, decoder.step(state.unit, state.bin), batch.session, state, how, generator)
-        unit = torch.where(done, n + 1, unit)
-        done = unit == n + 1
+        drawn = roll.step()
         if step < most:
-            made.append((alive, unit, bins))
-        state = _advance(state, unit, bins, n)
+            made.append((alive, *drawn))
         if step % _CHECK == _CHECK - 1:
-            n_alive = int((~done).sum())
+            n_alive = int((~roll.done).sum())
             if n_alive == 0:
                 break
-            if decoder.shrink * n_alive <= len(done):
-                kept = (~done).nonzero()[:, 0]
-                decoder.keep(kept)
-                alive, done = alive[kept], done[kept]
-                state = state.take(kept)
-    return (*_collect(made, n), int((~done).sum()), decoder.length)
-
-
-def _advance(state: State, unit: Tensor, bins: Tensor, n: int) -> State:
-    if state.last is not None:
-        spike = unit < n
-        where = torch.where(spike, unit, 0)[:, None]
-        before = state.last.gather(1, where)
-        state.last.scatter_(1, where, torch.where(spike[:, None], bins[:, None], before))
-    return State(unit, bins, state.last)
-
-
-def _last_spikes(model: Neuroformer, batch: Batch) -> Tensor:
-    """Bin of each unit's last spike before the window, negative; (n_windows, n_units)."""
-    n, past = model.config.sessions[batch.session], batch.past
-    last = torch.full((len(batch), n), _LONG_AGO, device=past.unit.device)
-    spike = past.unit < n
-    cell = past.layout.window[spike] * n + past.unit[spike]
-    bins = past.bin[spike] - model.config.past_bins
-    return last.flatten().scatter_reduce(0, cell, bins, "amax").reshape(-1, n)
+            if roll.decoder.shrink * n_alive <= len(alive):
+                kept = (~roll.done).nonzero()[:, 0]
+                roll.keep(kept)
+                alive = alive[kept]
+    return (*_collect(made, n), int((~roll.done).sum()), roll.decoder.length)
 
 
 def _collect(made: list[tuple[Tensor, Tensor, Tensor]], n: int) -> tuple[Integers, Integers, Integers]:
@@ -351,6 +323,6 @@ def _collect(made: list[tuple[Tensor, Tensor, Tensor]], n: int) -> tuple[Integer
         nothing = np.empty(0, np.int64)
         return nothing, nothing, nothing
     columns = [torch.cat(column) for column in zip(*made, strict=True)]
-    row, unit, bins = (x[columns[1] < n].cpu().numpy() for x in columns)
-    order = np.argsort(row, kind="stable")
-    return row[order], unit[order], bins[order]
+    row, unit, bins = (x[columns[1] < n] for x in columns)
+    row, order = row.sort(stable=True)
+    return row.cpu().numpy(), unit[order].cpu().numpy(), bins[order].cpu().numpy()

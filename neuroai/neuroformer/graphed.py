@@ -1,95 +1,97 @@
-"""The step of a decoder as one CUDA graph: eighteen blocks are some five hundred launches otherwise."""
+"""Decoding on a GPU with shapes that stay, so that a step can be recorded once and replayed."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from neuroai.kernels import ragged_attention
 from neuroai.neuroformer.blocks import Block
-from neuroai.neuroformer.cache import Decoder, Memory
+from neuroai.neuroformer.cache import Decoder, Memory, _blocks
 
-__all__ = ["GraphedDecoder", "decoder_class"]
+__all__ = ["StaticDecoder"]
 
 _ROOM = 32
 
 
 @dataclass
-class GraphedDecoder(Decoder):
-    """A :class:`~neuroai.neuroformer.cache.Decoder` on a GPU whose step is recorded once and replayed.
+class StaticDecoder(Decoder):
+    """A :class:`~neuroai.neuroformer.cache.Decoder` whose lengths are numbers on the device.
 
-    A graph has fixed shapes: keys and values fill rooms of a fixed size, and a mask on the device says how
-    much of them counts. The graph is recorded anew when the rooms grow and when rows are given up, each time
-    at the cost of two plain steps; rows are therefore given up more rarely.
+    Keys and values of sources stay packed, those of samples of one window in one place; own ones fill rooms
+    of a fixed size, a room a row. Each query reads its range of them
+    (:func:`~neuroai.kernels.ragged_attention`). Rows that leave move nothing: others keep their rooms.
 
     Notes
     -----
-    Attention reads whole rooms, at most 32 tokens or half as many again as there are. Positions of the
-    published model are numbers inside the graph: that model is not run this way.
+    :meth:`reserve` goes before each :meth:`step`. Positions of the published model are numbers of the host:
+    that model is not run this way.
     """
 
     shrink: int = 4
+    spans: dict[Block, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         device = self.rows.device
-        self.place = torch.zeros(1, dtype=torch.int64, device=device)
+        self.taken = torch.zeros(1, dtype=torch.int64, device=device)
+        self.seat = torch.arange(len(self.rows), device=device)
         self.room = _ROOM
-        self.graph: torch.cuda.CUDAGraph | None = None
+        for name, stack in self.model.cross_stacks():
+            tokens, layout = self.sources[name]
+            span = layout.offsets[:-1].long()[self.rows], layout.lengths().long()[self.rows]
+            for block in _blocks(stack):
+                self.other[block] = Memory(*block.attention.keys_values(tokens))
+                self.spans[block] = span
+
+    def reserve(self) -> bool:
+        """Make room for one more token; whether that changed shapes."""
+        full = self.length == self.room
+        if full:
+            self._grow()
+        self.length += 1
+        return full
 
     def step(self, unit: Tensor, bins: Tensor) -> Tensor:
-        """Features (n_rows, width) after one more token a row."""
-        if self.length == self.room:
-            self._grow()
-        self.place.fill_(self.length)
-        if self.graph is None:
-            self._record(unit, bins)
-        assert self.graph is not None
-        self.unit.copy_(unit)
-        self.bins.copy_(bins)
-        self.graph.replay()
-        self.length += 1
-        return self.features
+        """Features (n_rows, width) after one more token a row, for which room was reserved."""
+        begins = self.seat * self.room
+        self.slot, self.own_span = begins + self.taken, (begins, (self.taken + 1).expand_as(begins))
+        x = self._features(unit, bins)
+        self.taken += 1
+        return x
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some rows only."""
-        self.graph = None
-        super().keep(rows)
-
-    def _record(self, unit: Tensor, bins: Tensor) -> None:
-        """Record a step; doing it once before leaves the same keys and values in the same place."""
-        self.unit, self.bins = unit.clone(), bins.clone()
-        length = self.length
-        ahead: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        ahead.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(ahead):
-            super().step(self.unit, self.bins)
-        torch.cuda.current_stream().wait_stream(ahead)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.features = super().step(self.unit, self.bins)
-        self.length = length
+        self.seat = self.seat[rows]
+        spans = {id(span): (span[0][rows], span[1][rows]) for span in self.spans.values()}
+        self.spans = {block: spans[id(span)] for block, span in self.spans.items()}
 
     def _grow(self) -> None:
         more = max(_ROOM, self.length // 2)
-        self.room, self.graph = self.length + more, None
-        self.own = {
-            block: Memory(pad(memory.key, (0, 0, 0, more)), pad(memory.value, (0, 0, 0, more)))
-            for block, memory in self.own.items()
-        }
+        for block, memory in self.own.items():
+            rooms = (x.unflatten(0, (-1, self.room))[self.seat] for x in (memory.key, memory.value))
+            self.own[block] = Memory(*(pad(x, (0, 0, 0, 0, 0, more)).flatten(0, 1) for x in rooms))
+        self.seat = torch.arange(len(self.seat), device=self.seat.device)
+        self.room += more
 
-    def _append(self, block: Block, key: Tensor, value: Tensor) -> Memory:
+    def _self(self, block: Block, x: Tensor) -> Tensor:
+        normed = block.before(x)
+        key, value = block.attention.keys_values(normed)
         memory = self.own.get(block)
         if memory is None:
-            empty = key.new_zeros(key.shape[0], key.shape[1], self.room, key.shape[2])
+            empty = key.new_zeros(len(key) * self.room, *key.shape[1:])
             memory = self.own[block] = Memory(empty, empty.clone())
-        memory.key.index_copy_(2, self.place, key[:, :, None])
-        memory.value.index_copy_(2, self.place, value[:, :, None])
-        seen = torch.arange(self.room, device=key.device) <= self.place
-        return Memory(memory.key, memory.value, seen[None, None, None])
+        memory.key.index_copy_(0, self.slot, key)
+        memory.value.index_copy_(0, self.slot, value)
+        return self._attend(block, x, normed, memory, self.own_span)
 
+    def _cross(self, block: Block, x: Tensor, memory: Memory) -> Tensor:
+        return self._attend(block, x, block.before(x), memory, self.spans[block])
 
-def decoder_class(padded: bool, device: torch.device) -> type[Decoder]:
-    """Graphs on a GPU; steps as they come elsewhere, and for the published model."""
-    return GraphedDecoder if device.type == "cuda" and not padded else Decoder
+    def _attend(
+        self, block: Block, x: Tensor, normed: Tensor, memory: Memory, span: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        attention = block.attention
+        query = attention.split(attention.query(normed))
+        mixed = ragged_attention(query, memory.key, memory.value, *span)
+        return block.finish(x, attention.close(mixed))

@@ -85,14 +85,14 @@ class IntensityReadout(nn.Module):
         """Log probability of what follows each token, nats (n_tokens,)."""
         unit, bins = self.log_intensity(h, batch.session, units)
         n = unit.shape[1]
-        start = batch.current.unit == n
+        start = batch.current.unit >= n
         at_unit = torch.where(start, 0, batch.current.unit)
         at_bin = torch.where(start, 0, batch.current.bin)
         return next_spike_log_prob(unit, bins, at_bin, at_unit, batch.next_bin, batch.next_unit)
 
     def losses(self, h: Tensor, batch: Batch, units: Units) -> dict[str, Tensor]:
         """Mean negative log probability a token, of spikes and of counts; that of the amplitudes a spike."""
-        parts = {"spikes": -self.log_prob(h, batch, units).mean()}
+        parts = {"spikes": -batch.token_mean(self.log_prob(h, batch, units))}
         if self.ahead is not None:
             parts["rates"] = self.rate_weight * self.ahead.loss(h, batch, units)
         if self.amplitude is not None and batch.next_amplitude is not None:
@@ -110,9 +110,10 @@ class IntensityReadout(nn.Module):
         assert batch.next_amplitude is not None
         assert self.spread is not None
         spike = batch.next_unit < units.table[batch.session].shape[0]
-        mean = self.log_amplitude(h[spike], batch.session, batch.next_unit[spike], units)
-        error = (batch.next_amplitude[spike].clamp(min=1e-6).log() - mean) / self.spread.exp()
-        return (0.5 * error.square() + self.spread).mean()
+        mean = self.log_amplitude(h, batch.session, torch.where(spike, batch.next_unit, 0), units)
+        error = (batch.next_amplitude.clamp(min=1e-6).log() - mean) / self.spread.exp()
+        surprise = torch.where(spike, 0.5 * error.square() + self.spread, 0.0)
+        return surprise.sum() / spike.sum().clamp(min=1)
 
 
 def next_spike_log_prob(

@@ -42,10 +42,12 @@ class Layout:
     uniform: bool
 
     @classmethod
-    def of(cls, lengths: npt.ArrayLike) -> "Layout":
-        """Lay out windows of the given lengths (n_windows,)."""
+    def of(cls, lengths: npt.ArrayLike, longest: int | None = None) -> "Layout":
+        """Lay out windows of the given lengths (n_windows,); ``longest`` may be more than the longest is."""
         sizes = np.asarray(lengths, dtype=np.int64)
-        n, longest = len(sizes), int(sizes.max()) if len(sizes) else 0
+        n = len(sizes)
+        if longest is None:
+            longest = int(sizes.max()) if n else 0
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         window = np.repeat(np.arange(n), sizes)
         place = np.arange(offsets[-1]) - offsets[window] + window * longest
@@ -57,6 +59,13 @@ class Layout:
             longest,
             bool((sizes == longest).all()),
         )
+
+    @classmethod
+    def even(cls, n: int, length: int, device: Any = None) -> "Layout":
+        """Lay out ``n`` windows of one length, at least 1; made on the device, nothing is copied to it."""
+        offsets = torch.arange(0, n * length + 1, length, dtype=torch.int32, device=device)
+        place = torch.arange(n * length, device=device)
+        return cls(offsets, place, place // length, n, length, True)
 
     def pad(self, packed: Tensor) -> Tensor:
         """Packed (n_tokens, ...) as a grid (n_windows, longest, ...), zeros where no token is."""

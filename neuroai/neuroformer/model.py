@@ -155,7 +155,7 @@ class Neuroformer(nn.Module):
                 behaviour.append(module(batch.inputs[name]))
         if behaviour:
             tokens = torch.cat(behaviour, dim=1)
-            layout = Layout.of([tokens.shape[1]] * len(tokens)).to(tokens.device)
+            layout = Layout.even(*tokens.shape[:2], tokens.device)
             found["behaviour"] = Source(tokens.flatten(0, 1), layout)
         return found
 
@@ -168,19 +168,20 @@ class Neuroformer(nn.Module):
         features = self.encode(batch)
         parts: dict[str, Tensor] = self.readout.losses(features.tokens, batch, self.units)
         if self.project is not None:
-            parts["contrastive"] = self.config.contrastive_weight * self._aligned(features)
+            parts["contrastive"] = self.config.contrastive_weight * self._aligned(features, batch.recorded)
         for name, head in self.heads.items():
             parts[name] = cast("Head", head).loss(features.pooled, batch.targets[name])
         return {"loss": torch.stack(list(parts.values())).sum(), **parts}
 
-    def _aligned(self, features: Features) -> Tensor:
+    def _aligned(self, features: Features, counted: Tensor | None) -> Tensor:
         assert self.project is not None
         pooled = {"id": features.pooled}
         pooled |= {
             n: s.layout.mean(s.tokens) for n, s in features.sources.items() if n in self.config.contrastive
         }
         projected = {name: self.project(x) for name, x in pooled.items()}
-        return contrastive_pairs(projected, self.config.temperature, symmetric=self.config.symmetric)
+        options = {"symmetric": self.config.symmetric, "counted": counted}
+        return contrastive_pairs(projected, self.config.temperature, **options)
 
     def generate(self, source: Any, **options: Any) -> Any:
         """Generate spikes; see :func:`neuroai.neuroformer.generation.generate`."""

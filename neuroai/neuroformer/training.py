@@ -1,12 +1,13 @@
 """Train a Neuroformer on one or several sessions, and fine-tune it on few windows."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from neuroai.errors import ConfigError
 from neuroai.neuroformer.batch import Batch
+from neuroai.neuroformer.filling import Room, fill, room_for
 from neuroai.neuroformer.heads import Head
 from neuroai.neuroformer.intensity import IntensityReadout
 from neuroai.neuroformer.model import Neuroformer
@@ -58,9 +60,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Pool:
-    """Windows of several sessions as one set of samples; a batch comes as one part a session."""
+    """Windows of several sessions as one set of samples; a batch comes as one part a session.
+
+    With ``rooms``, one a session, batches are filled up to them.
+    """
 
     parts: tuple[Windows, ...]
+    rooms: tuple[Room, ...] = ()
+
+    def filled(self, batch_size: int) -> "Pool":
+        """Return the same windows in batches of one shape."""
+        rooms = [room_for(p, batch_size, len(p) / len(self)) for p in self.parts]
+        return replace(self, rooms=tuple(rooms))
 
     def __len__(self) -> int:
         return sum(len(p) for p in self.parts)
@@ -70,10 +81,16 @@ class Pool:
         chosen = np.sort(index.numpy())
         member = np.searchsorted(ends, chosen, side="right")
         return [
-            part[chosen[member == i] - (ends[i] - len(part))]
+            self._batch(i, chosen[member == i] - (ends[i] - len(part)))
             for i, part in enumerate(self.parts)
             if (member == i).any()
         ]
+
+    def _batch(self, i: int, index: npt.NDArray[np.int64]) -> Batch:
+        part = self.parts[i]
+        if not self.rooms:
+            return part[index]
+        return fill(part[index], self.rooms[i], part.events.n_units, part.config.n_symbols)
 
 
 def fit(
@@ -177,7 +194,10 @@ def _train(
         recipe.checkpoint_every,
         recipe.workers,
         schedule="step",
+        capture=_recordable(model, fabric),
     )
+    if plan.capture:
+        pool = pool.filled(recipe.batch_size)
     optimizer = _optimizer(model, recipe)
     steps = recipe.epochs * -(-len(pool) // recipe.batch_size)
     scheduler = LambdaLR(optimizer, partial(_rate, steps=steps, warmup=max(1, round(recipe.warmup * steps))))
@@ -199,6 +219,12 @@ def _train(
         fabric=fabric,
         progress=progress,
     )
+
+
+def _recordable(model: Neuroformer, fabric: Fabric | None) -> bool:
+    """Whether steps can be recorded: on one GPU, and not in the published form, which is kept as it was."""
+    one_gpu = fabric is not None and fabric.device.type == "cuda" and fabric.world_size == 1
+    return one_gpu and not model.config.padded
 
 
 def _pool(windows: Some) -> Pool:
@@ -246,8 +272,9 @@ def _loss(
     names: Sequence[str],
 ) -> Tensor:
     """Mean over the windows of all sessions."""
-    total = sum(len(b) for b in batches)
-    return torch.stack([_weigh(model(b), spikes, names) * (len(b) / total) for b in batches]).sum()
+    sizes = [b.n_recorded for b in batches]
+    values = [_weigh(model(b), spikes, names) for b in batches]
+    return torch.stack([v * (n / sum(sizes)) for v, n in zip(values, sizes, strict=True)]).sum()
 
 
 def _weigh(parts: Mapping[str, Tensor], spikes: float | None, names: Sequence[str]) -> Tensor:
@@ -263,9 +290,9 @@ def _score(
 ) -> float:
     """Negative loss on validation windows, weighted as in training."""
     device = next(model.parameters()).device
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=device)
     for start in range(0, len(pool), recipe.batch_size):
         index = torch.arange(start, min(start + recipe.batch_size, len(pool)))
         for batch in pool[index]:
-            total += float(_weigh(model(batch.to(device)), spikes, names)) * len(batch)
-    return -total / len(pool)
+            total += _weigh(model(batch.to(device)), spikes, names).double() * len(batch)
+    return -float(total) / len(pool)

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neuroai.training.batch_tree import map_tensors, parts
+
 __all__ = ["CapturedStep"]
 
 #: Steps of a shape that run as usual first: libraries choose their kernels and workspaces in them.
@@ -20,7 +22,7 @@ WARM_UP = 3
 @dataclass(frozen=True)
 class _Recording:
     graph: Any
-    inputs: list[Tensor]
+    batch: Any
     value: Tensor
     gradients: list[Tensor | None]
 
@@ -40,13 +42,14 @@ class CapturedStep:
 
     Notes
     -----
-    A batch is a tuple of tensors. Each shape of batch keeps its own recording, with memory for the
-    activations of one step. Gradients that a replay leaves are overwritten by the next.
+    A batch holds tensors in tuples, lists, mappings and dataclasses. Each shape of batch (of all its tensors,
+    and of what else it holds) keeps its own recording, with memory for the activations of one step. Gradients
+    that a replay leaves are overwritten by the next.
     """
 
     def __init__(
         self,
-        compute: Callable[[tuple[Tensor, ...]], Tensor],
+        compute: Callable[[Any], Tensor],
         parameters: Sequence[Tensor],
         generator: torch.Generator,
     ) -> None:
@@ -57,23 +60,23 @@ class CapturedStep:
         # it was made on for as long as any loss that leads to it is alive.
         self._stream = torch.cuda.Stream(generator.device)  # type: ignore[no-untyped-call]
 
-    def __call__(self, batch: tuple[Tensor, ...]) -> Tensor:
+    def __call__(self, batch: Any) -> Tensor:
         """Loss of a batch; the gradients are in the parameters' ``grad``."""
-        shape = tuple((x.shape, x.dtype) for x in batch)
+        shape = tuple((x.shape, x.dtype) if isinstance(x, Tensor) else x for x in parts(batch))
         if self._seen.setdefault(shape, 0) < WARM_UP:
             self._seen[shape] += 1
             return self._as_usual(batch)
         if shape not in self._recordings:
             self._recordings[shape] = self._record(batch)
         found = self._recordings[shape]
-        for static, new in zip(found.inputs, batch, strict=True):
+        for static, new in zip(_tensors(found.batch), _tensors(batch), strict=True):
             static.copy_(new)
         found.graph.replay()
         for parameter, gradient in zip(self._parameters, found.gradients, strict=True):
             parameter.grad = gradient
         return found.value
 
-    def _as_usual(self, batch: tuple[Tensor, ...]) -> Tensor:
+    def _as_usual(self, batch: Any) -> Tensor:
         around = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(around)
         with torch.cuda.stream(self._stream):
@@ -81,12 +84,16 @@ class CapturedStep:
         around.wait_stream(self._stream)
         return value.detach()
 
-    def _record(self, batch: tuple[Tensor, ...]) -> _Recording:
-        inputs = [x.clone() for x in batch]
+    def _record(self, batch: Any) -> _Recording:
+        batch = map_tensors(Tensor.clone, batch)
         for parameter in self._parameters:
             parameter.grad = None  # so that the backward pass writes gradients and does not add to them
         graph: Any = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
         with torch.cuda.graph(graph, stream=self._stream):
-            value = self._compute(tuple(inputs))
-        return _Recording(graph, inputs, value.detach(), [p.grad for p in self._parameters])
+            value = self._compute(batch)
+        return _Recording(graph, batch, value.detach(), [p.grad for p in self._parameters])
+
+
+def _tensors(batch: Any) -> list[Tensor]:
+    return [x for x in parts(batch) if isinstance(x, Tensor)]

@@ -61,7 +61,7 @@ class Plan:
         When the scheduler steps.
     capture : bool
         On one CUDA device, record the passes of a step once a shape of batch and replay them. The loss may
-        not read values back to the host, and a batch is a tuple of tensors (:mod:`neuroai.training.capture`).
+        not read values back to the host (:mod:`neuroai.training.capture`).
     """
 
     epochs: int
@@ -155,7 +155,7 @@ def train(
     InterruptedRunError
         On Ctrl-C, after the step in progress and its checkpoint; run again to resume.
     FloatingPointError
-        If an epoch's mean loss is not finite.
+        If the mean loss of an epoch is not finite, or a gradient was not before a checkpoint.
 
     Notes
     -----
@@ -196,7 +196,7 @@ def train(
             wrapped.train()
             value = compute(fabric.to_device(batch))
             if plan.clip_norm is not None:
-                fabric.clip_gradients(wrapped, wrapped_optimizer, max_norm=plan.clip_norm)
+                run.clip(wrapped, wrapped_optimizer)
             wrapped_optimizer.step()
             wrapped_optimizer.zero_grad(set_to_none=True)
             run.end_step()
@@ -311,6 +311,7 @@ class _Run:
         self.plan, self.folder, self.identity, self.fabric = plan, folder, identity, fabric
         self.step = 0
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=fabric.device)
+        self.norm_sum = torch.zeros((), device=fabric.device)
         self.losses: list[float] = []
         self.scores: list[float] = []
         self.best: dict[str, Tensor] = {}
@@ -328,6 +329,13 @@ class _Run:
         return len(self.losses) >= self.plan.epochs or (
             bool(self.scores) and patience is not None and waited >= patience
         )
+
+    def clip(self, wrapped: Any, optimizer: Any) -> None:
+        """Clip gradients; a norm is looked at when something is written: each look waits for the device."""
+        norm = self.fabric.clip_gradients(
+            wrapped, optimizer, max_norm=self.plan.clip_norm, error_if_nonfinite=False
+        )
+        self.norm_sum += cast("Tensor", norm)
 
     def end_step(self) -> None:
         self.step += 1
@@ -363,6 +371,12 @@ class _Run:
     def save(self) -> None:
         if self.folder is None:
             return
+        if not math.isfinite(float(self.norm_sum)):
+            raise FloatingPointError(
+                f"a gradient of the steps up to {self.step} is not finite: lower the learning rate; no "
+                "checkpoint was written since"
+            )
+        self.norm_sum.zero_()
         if self.fabric.is_global_zero:
             moments, groups = pack_optimizer(self.optimizer)
             tensors = {
