@@ -86,32 +86,34 @@ class GraphedRoll(Roll):
     ) -> None:
         super().__init__(model, batch, rows, how, generator)
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.fits = self.begun = False
         self.stream: Any = torch.cuda.Stream(rows.device)  # type: ignore[no-untyped-call]
-        self.pool: Any = None
 
     def step(self) -> tuple[Tensor, Tensor]:
         """Unit and bin of the next spike of each row, (n_rows,); unit N + 1 is the end, and all after it."""
-        if self.pool is None:
-            self.pool = torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+        if not self.begun:
+            self.begun = True
             return super().step()
-        if self.decoder.reserve() or self.graph is None:
-            self.graph = self._record()
+        if self.decoder.reserve() or not self.fits:
+            self.graph, self.fits = self._record(), True
+        assert self.graph is not None
         self.graph.replay()
         return self.state.unit.clone(), self.state.bin.clone()
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some rows only."""
-        self.graph = None
+        self.fits = False
         super().keep(rows)
 
     def _record(self) -> torch.cuda.CUDAGraph:
-        """Record a step, in the memory of the one before; nothing runs."""
+        """Record a step, in the memory of the one before, which is there until then; nothing runs."""
         graph: Any = torch.cuda.CUDAGraph()
+        pool = () if self.graph is None else (self.graph.pool(),)
         graph.register_generator_state(self.generator)
         self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
         with torch.cuda.stream(self.stream):
             # Not through torch.cuda.graph, which gives all cached memory back to the driver each time.
-            graph.capture_begin(pool=self.pool)
+            graph.capture_begin(*pool)
             try:
                 self._draw()
             finally:
