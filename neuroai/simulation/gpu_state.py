@@ -127,10 +127,10 @@ class DeviceNetwork(ABC):
     def launch(self, n: int, external: External | None = None) -> None:
         """Start ``n`` steps and return at once: nothing waits for the device once a graph is captured."""
         self._set_step(self.position)
-        if self.captures and external is None:
-            self.position += self._replay(n)
-            n %= _GRAPH_STEPS
-        for _ in range(n):
+        last = self.position + n
+        if self.captures and external is None and n >= _GRAPH_STEPS:
+            self._replay(last)
+        while self.position < last:
             self._one_step(external)
             self.position += 1
 
@@ -139,24 +139,18 @@ class DeviceNetwork(ABC):
         """Whether steps are replayed from a captured graph."""
         return self.device.type == "cuda"
 
-    def _replay(self, n: int) -> int:
-        """Whole graphs of steps; returns the number of steps started."""
-        if n < _GRAPH_STEPS:
-            return 0
+    def _replay(self, last: int) -> None:
+        """Graphs of steps, as many as end by step ``last``, after a step that compiles."""
         if self._graph is None:
+            self._one_step(None)
+            self.position += 1
             self._graph = self._capture()
-        for _ in range(n // _GRAPH_STEPS):
+        while last - self.position >= _GRAPH_STEPS:
             self._graph.replay()
-        return n - n % _GRAPH_STEPS
+            self.position += _GRAPH_STEPS
 
     def _capture(self) -> "torch.cuda.CUDAGraph":
         """Steps as a CUDA graph that needs no argument: the step's number is on the device."""
-        saved, tally = self.state(), self.tally.clone()
-        self._one_step(None)  # compiles
-        self.restore(self.position, saved)
-        self.tally.copy_(tally)
-        self._recorded.zero_()
-        self._set_step(self.position)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             for _ in range(_GRAPH_STEPS):

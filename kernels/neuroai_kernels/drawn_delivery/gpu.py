@@ -10,7 +10,7 @@ from torch import Tensor
 from neuroai_kernels.connectivity.gpu import deviate_tables, draw_levels, draw_targets, wrapped_seed
 from neuroai_kernels.drawn_delivery.rows import DrawnRows
 
-__all__ = ["deliver_drawn_gpu", "launch_drawn"]
+__all__ = ["deliver_drawn_gpu", "launch_drawn", "processors"]
 
 _PROGRAMS = 16
 _BLOCK = 128
@@ -56,15 +56,17 @@ def _drawn_kernel(
                 _add(t3, a3, b3, k + 3 < n, first_target, heavy, late, buffer, now, n_inputs, mask)
 
 
+def processors(device: torch.device) -> int:
+    """Multiprocessors of a card; one where kernels are interpreted."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+
+
 def launch_drawn(
     spikes: Tensor, count: Tensor, seed: Tensor, rows: DrawnRows, buffer: Tensor, step: Tensor
 ) -> None:
     """The kernel alone, on what is already on the device: may be captured in a graph."""
     device = buffer.device
-    processors = (
-        torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
-    )
-    _drawn_kernel[(_PROGRAMS * processors,)](
+    _drawn_kernel[(_PROGRAMS * processors(device),)](
         spikes, count, seed, rows.table, rows.counts, rows.weights, rows.delays, rows.classes, rows.members,
         rows.starts, *deviate_tables(device), buffer, step, buffer.shape[1], buffer.shape[0] - 1,
         rows.most, triton.cdiv(rows.longest, 4 * _BLOCK), BLOCK=_BLOCK,

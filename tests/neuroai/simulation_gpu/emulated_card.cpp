@@ -25,7 +25,7 @@ static ucontext_t scheduler;
 static std::vector<Thread> threads;
 static std::vector<Block> blocks_of_grid;
 static Thread* running;
-static Index threadIdx, blockIdx;
+static Index threadIdx, blockIdx, gridDim;
 static void** kernel_arguments;
 
 static void give_way() { swapcontext(&running->context, &scheduler); }
@@ -63,6 +63,7 @@ static void start() {
 
 extern "C" void run(int n_blocks, int n_threads, int shared_bytes, void** arguments) {
     kernel_arguments = arguments;
+    gridDim.x = n_blocks;
     blocks_of_grid.assign(n_blocks, Block());
     for (Block& block : blocks_of_grid) block.shared.assign(shared_bytes, (char)0x5A);
     threads.assign((size_t)n_blocks * n_threads, Thread());

@@ -36,28 +36,67 @@ def network(rule):
     )
 
 
-def check(device):
+def check(device, *, listed=False):
     from neuroai.simulation.gpu_large import LargeEngine
+    from neuroai_kernels.drawn_delivery.listed import ArrivalLists
 
     layout = network(FixedTotal(300)).layout()
     expected = CpuEngine(layout, deterministic=True)
     found = LargeEngine(layout, device, quantum=float(expected.quantum))
+    if listed and device == "cpu":
+        found.lists = ArrivalLists(found.rows, found.ring, found._step)
+    assert (found.lists is not None) == listed
     assert found.n_synapses == expected.rows.n_synapses
-    for last in (5, STEPS):
-        schedule = layout.schedule(-1 if last == 5 else 5, last)
+    for first, last in ((-1, 5), (5, 11), (11, STEPS)):
+        schedule = layout.schedule(first, last)
         pair = expected.advance(last, schedule), found.advance(last, schedule)
         assert len(pair[0][0]) > 2
         assert all(np.array_equal(a, b) for a, b in zip(*pair, strict=True))
-    after = found.state()
-    assert all(torch.equal(after[name], value) for name, value in expected.state().items())
+        if last == 11:
+            continue  # the ring is not whole
+        after = found.state()
+        assert all(torch.equal(after[name], value) for name, value in expected.state().items())
+        found.advance(last + 2, layout.schedule(last, last + 2))
+        found.restore(last, after)
     counts = found.spike_counts()
     return found, int(counts.sum())
 
 
 def test_the_same_spikes_without_a_stored_synapse(gpu_device):
-    found, total = check(gpu_device)
+    found, total = check(gpu_device, listed=gpu_device == "cuda")
     assert total > 8
     assert found.rows.nbytes < 40_000
+
+
+@pytest.fixture
+def small_lists(monkeypatch):
+    """Several tiles and parts for a few dozen targets, and few threads."""
+    from neuroai_kernels.drawn_delivery import listed
+
+    small = {"_TILE": 32, "_PART": 16, "_THREADS": 64, "_EACH": 4, "_PROGRAMS": 3, "_ADDING": 64}
+    for name, value in small.items():
+        monkeypatch.setattr(listed, name, value)
+    return lambda room: monkeypatch.setattr(listed, "_ROOM", room)
+
+
+@pytest.mark.parametrize("room", [4, 1, 0])
+@pytest.mark.usefixtures("emulated_card")
+def test_the_same_spikes_by_way_of_lists(gpu_device, small_lists, room):
+    """With room for all arrivals, for some, for none."""
+    small_lists(room)
+    check(gpu_device, listed=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("room", [4, 1, 0, None])
+def test_the_same_spikes_by_way_of_lists_on_a_card(small_lists, request, room):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    if room is not None:
+        small_lists(room)
+    else:
+        request.getfixturevalue("monkeypatch").undo()
+    check("cuda", listed=True)
 
 
 def test_rules_that_must_be_stored():
