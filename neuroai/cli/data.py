@@ -86,9 +86,12 @@ def verify(name: _Name) -> None:
 
     with for_stream(quiet=False) as progress:
         found = check(name, progress=progress)
-    print(found)
+    for problem in found.problems:
+        print(problem)
     if not found.ok:
         raise DamagedFileError(f"{name} is not as it should be, see above; correct it, or fetch it again")
+    files = f", {found.n_checked} files" if found.n_checked > 1 else ""
+    print(f"{found.folder}: as it should be (checked by {found.basis}{files})")
 
 
 @data.command(context_settings=_FREE)
@@ -106,7 +109,10 @@ def convert(
     if out.suffix not in OWN_SUFFIXES or out.is_dir():
         raise ConfigError(f"found --out {out}, expected a file ending in {' or '.join(OWN_SUFFIXES)}")
     name, selection = split_words([recording, *context.args])
-    print(load(name, **selection).save(out, include_stimulus=include_stimulus))
+    found = load(name, **selection)
+    print(found.save(out, include_stimulus=include_stimulus))
+    if found.stimulus is not None and not include_stimulus:
+        typer.echo("pictures are not in the file; --include-stimulus stores them too", err=True)
 
 
 def _ask(terms: str) -> bool:

@@ -116,6 +116,8 @@ def simulate(
     built: Any = network
     if isinstance(network, str):
         built = _noting(lambda: network_of(name, scale, seed, options), noticed)
+    if time < built.dt:
+        raise ConfigError(f"time={time}: expected at least a step of {name}, {built.dt:g} s")
     config = {
         "network": name,
         "scale": scale,
@@ -182,14 +184,17 @@ def network_of(name: str, scale: float | None, seed: int, options: Mapping[str, 
             f"unknown option {min(unknown)!r} of {name}; options: scale, seed, {', '.join(OPTIONS[name])}"
         )
     chosen = {key: OPTIONS[name][key](value) for key, value in options.items()}
+    size = 1.0 if scale is None else float(scale)
+    if not 0 < size < float("inf"):
+        raise ConfigError(f"scale={scale}: expected a size above 0, such as 0.1 for a tenth")
     if name == "brunel":
-        return models.brunel(round(2500 * (scale or 1.0)), seed=seed, **chosen)
+        return models.brunel(round(2500 * size), seed=seed, **chosen)
     if name == "potjans-diesmann":
-        return models.potjans_diesmann(scale or 1.0, seed=seed, **chosen)
+        return models.potjans_diesmann(size, seed=seed, **chosen)
     if name in ("plastic", "multi-area"):
         make = models.plastic if name == "plastic" else models.multi_area
-        return make(scale or 1.0, seed=seed, **chosen)
-    if scale not in (None, 1.0):
+        return make(size, seed=seed, **chosen)
+    if size != 1.0:
         raise ConfigError(f"scale={scale}: vogels-abbott has one size")
     return models.vogels_abbott(seed=seed, **chosen)
 

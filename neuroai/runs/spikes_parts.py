@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neuroai.errors import ConfigError, DataError
 from neuroai.runs import directory
 from neuroai.runs.analysis import Outcome, carry_out, open_recording, silent
+from neuroai.runs.fitting import check_device
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,12 +63,16 @@ class Job:
         Raises
         ------
         ConfigError
-            For an unknown selection or split.
+            For an unknown selection or split, a device that is not here, or a learning rate out of range.
         DataError
             If it holds neither spikes nor a series of counts.
         """
         if options.get("split") not in _SPLITS:
             raise ConfigError(f"found split={options.get('split')!r}; there are: {', '.join(_SPLITS)}")
+        rate = options.get("learning_rate", 1.0)
+        if not 0 < rate < float("inf"):
+            raise ConfigError(f"learning_rate={rate}: expected a number above 0, such as 1e-3")
+        check_device(options.get("device", "cpu"))
         opened, name = open_recording(recording, selection, options)
         if opened.spikes is None and (opened.responses is None or opened.period is None):
             raise DataError(

@@ -27,8 +27,8 @@ _STREAMED_TARGETS = 100
 _TOLD = (
     "Responses of {n} targets over {m} samples were whitened by the method '{method}'. It was fitted to one "
     "half of the samples ({split}) and measured on the other, both ways round; the measures are averages. "
-    "The whitened responses in result.nc come from a fit to all samples. {dropped} targets that never vary "
-    "were left out. (Duong, Lipshutz, Heeger, Chklovskii & Simoncelli 2023; Kessy, Lewin & Strimmer 2018.)"
+    "The whitened responses in result.nc come from a fit to all samples.{dropped} "
+    "(Duong, Lipshutz, Heeger, Chklovskii & Simoncelli 2023; Kessy, Lewin & Strimmer 2018.)"
 )
 
 
@@ -99,6 +99,10 @@ def whiten(
     """
     if method not in METHODS:
         raise ConfigError(f"found the method {method!r}; there are: {', '.join(METHODS)}")
+    if window < 1 or seed < 0:
+        raise ConfigError(
+            f"window={window}, seed={seed}: expected a window of 1 or more targets, a seed from 0"
+        )
     options = {"method": method, "shape": shape, "window": int(window), "seed": int(seed)}
     opened, name = open_recording(recording, selection, options)
     config = {"recording": name, **options, "selection": dict(selection)}
@@ -159,8 +163,10 @@ def _whitened(recording: "Recording", config: dict[str, Any], report: "Progress"
         "after": after,
         "after_on_fitted_samples": _measures(white, near),
     }
+    constant = summary["n_constant"]
+    dropped = f" Targets left out as they never vary: {constant}." if constant else ""
     told = _TOLD.format(
-        n=summary["n_targets"], m=len(x), method=config["method"], split=split, dropped=summary["n_constant"]
+        n=summary["n_targets"], m=len(x), method=config["method"], split=split, dropped=dropped
     )
     content = _content(recording.name, told, config, pairs[0], _stream(config, x, fitted))
     report("whiten", len(halves) + 1, len(halves) + 1)

@@ -75,6 +75,9 @@ def test_warnings_reach_the_caller_and_the_report(tmp_path: Path) -> None:
         ({"network": "brunel", "discard": 2.0}, "discard=2.0"),
         ({"network": "vogels-abbott", "scale": 0.5}, "one size"),
         ({"network": "brunel", "scale": 0.05, "device": "abacus"}, "abacus"),
+        ({"network": "potjans-diesmann", "scale": 0.0}, "scale=0.0: expected a size above 0"),
+        ({"network": "brunel", "scale": float("nan")}, "scale=nan"),
+        ({"network": "brunel", "scale": 0.05, "time": 1e-9}, "at least a step of brunel, 0.0001 s"),
     ],
 )
 def test_what_cannot_be_simulated_is_said(arguments: dict[str, object], message: str, tmp_path: Path) -> None:

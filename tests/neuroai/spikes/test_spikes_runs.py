@@ -3,6 +3,7 @@
 import json
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +83,23 @@ def untrained(folder: Path, sessions: dict[str, int]) -> Path:
     model = Neuroformer(NeuroformerConfig(sessions=sessions, width=16, heads=2, past_layers=1))
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"learning_rate": -1.0}, "learning_rate=-1.0: expected a number above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan"),
+        ({"device": "cuda:99"}, "'cuda:99', but there are"),
+        ({"device": "abacus"}, "expected cpu, cuda"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(
+    place: Recording, option: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(place, out=tmp_path / "run", **option)
+    assert not list(tmp_path.iterdir())
 
 
 def renamed(recording: Recording, name: str) -> Recording:

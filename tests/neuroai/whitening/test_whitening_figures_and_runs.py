@@ -77,6 +77,8 @@ def test_every_method_runs(method: str, tmp_path: Path) -> None:
 def test_errors_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there are: gain"):
         whiten(recording(), method="sphere", out=tmp_path / "run")
+    with pytest.raises(ConfigError, match="window=0"):
+        whiten(recording(), method="local", window=0, out=tmp_path / "run")
     flat = Recording.from_arrays(np.ones((9, 2)), name="flat")
     with pytest.raises(ConfigError, match="too few to whiten"):
         whiten(flat, out=tmp_path / "run")
