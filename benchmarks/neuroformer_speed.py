@@ -152,7 +152,7 @@ def training(
         assert fixed.recorded is not None
 
     def compute(batch: Batch) -> Tensor:
-        with torch.autocast("cuda", torch.bfloat16) if bf16 else nullcontext():
+        with torch.autocast(device, torch.bfloat16) if bf16 else nullcontext():
             loss: Tensor = model(batch)["loss"]
         loss.backward()
         return loss
@@ -276,8 +276,10 @@ def on_cpu(repeats: int) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for case, (n_units, _, video) in CASES.items():
         for name, config in configs(n_units, video).items():
-            rows[f"{case} train {name}"] = training(config, 8, repeats, "cpu")
-            show(f"{case} train {name}", rows[f"{case} train {name}"])
+            for bf16 in (False, True):
+                key = f"{case} train {name}" + (", bf16" if bf16 else "")
+                rows[key] = training(config, 8, repeats, "cpu", bf16=bf16)
+                show(key, rows[key])
     for case, key, n in (("C", "A", 3), ("D", "B", 1)):
         n_units, _, video = CASES[key]
         variants = configs(n_units, video)
@@ -287,15 +289,19 @@ def on_cpu(repeats: int) -> dict[str, Any]:
         rows[f"{case} generate default readout"] = generation(variants["default readout"], 128, 1, "cpu")
         for name in ("published", "packed", "default readout"):
             show(f"{case} generate {name}", rows[f"{case} generate {name}"])
-    for case, form in (("A", "train"), ("B", "train"), ("C", "generate"), ("D", "generate")):
-        for name in ("packed", "default readout"):
-            ours, theirs = rows[f"{case} {form} {name}"], rows[f"{case} {form} published"]
-            per = "windows_per_s" if form == "train" else "spikes_per_s"
-            processor = theirs["cpu_s"] / ours["cpu_s"]
-            if form == "generate":
-                processor = ours["spikes_per_cpu_s"] / theirs["spikes_per_cpu_s"]
-            rows[f"{case} ratio {name}"] = {"wall": ours[per] / theirs[per], "cpu": processor}
-            show(f"{case} ratio {name}", rows[f"{case} ratio {name}"])
+    for case, precision in ((c, p) for c in "AB" for p in ("", ", bf16")):
+        theirs = rows[f"{case} train published{precision}"]
+        for name in (f"packed{precision}", f"default readout{precision}"):
+            ours = rows[f"{case} train {name}"]
+            key = f"{case} ratio {name}"
+            rows[key] = {k: theirs[f"{k}_s"] / ours[f"{k}_s"] for k in ("wall", "cpu")}
+            rows[key]["cpu, published in single"] = rows[f"{case} train published"]["cpu_s"] / ours["cpu_s"]
+            show(key, rows[key])
+    for case, name in ((c, n) for c in "CD" for n in ("packed", "default readout")):
+        ours, theirs = (rows[f"{case} generate {n}"] for n in (name, "published"))
+        per = {"wall": "spikes_per_s", "cpu": "spikes_per_cpu_s"}
+        rows[f"{case} ratio {name}"] = {k: ours[v] / theirs[v] for k, v in per.items()}
+        show(f"{case} ratio {name}", rows[f"{case} ratio {name}"])
     return rows
 
 

@@ -47,8 +47,16 @@ def attend(
     q, k, v = (layout.pad(x).transpose(1, 2) for x, layout in ((query, to), (key, source), (value, source)))
     # Padding follows the tokens of its window: behind the causal border it is out of sight already.
     mask = None if causal or source.uniform else source.real()[:, None, None]
-    out = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-    return to.pack(out.transpose(1, 2))
+    return to.pack(_fused(q, k, v, mask, causal).transpose(1, 2))
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """Attention on a grid; on a CPU in single precision: its kernel for half is six times slower backwards."""
+    if q.is_cuda or q.dtype not in _HALF:
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    with torch.autocast("cpu", enabled=False):
+        out = scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask, is_causal=causal)
+    return out.to(q.dtype)
 
 
 def attention_map(query: Tensor, key: Tensor, to: Layout, source: Layout, *, causal: bool = False) -> Tensor:
