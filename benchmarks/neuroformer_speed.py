@@ -272,7 +272,7 @@ def generation(
             "wall_s": wall, "cpu_s": cpu, "spikes_per_s": n / wall, "spikes_per_cpu_s": n / cpu}  # fmt: skip
 
 
-def on_cpu(repeats: int) -> dict[str, Any]:
+def training_on_cpu(repeats: int) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for case, (n_units, _, video) in CASES.items():
         for name, config in configs(n_units, video).items():
@@ -280,6 +280,19 @@ def on_cpu(repeats: int) -> dict[str, Any]:
                 key = f"{case} train {name}" + (", bf16" if bf16 else "")
                 rows[key] = training(config, 8, repeats, "cpu", bf16=bf16)
                 show(key, rows[key])
+        for precision in ("", ", bf16"):
+            theirs = rows[f"{case} train published{precision}"]
+            for name in (f"packed{precision}", f"default readout{precision}"):
+                ours, key = rows[f"{case} train {name}"], f"{case} ratio {name}"
+                rows[key] = {k: theirs[f"{k}_s"] / ours[f"{k}_s"] for k in ("wall", "cpu")}
+                single = rows[f"{case} train published"]["cpu_s"]
+                rows[key]["cpu, published in single"] = single / ours["cpu_s"]
+                show(key, rows[key])
+    return rows
+
+
+def generation_on_cpu() -> dict[str, Any]:
+    rows: dict[str, Any] = {}
     for case, key, n in (("C", "A", 3), ("D", "B", 1)):
         n_units, _, video = CASES[key]
         variants = configs(n_units, video)
@@ -289,19 +302,11 @@ def on_cpu(repeats: int) -> dict[str, Any]:
         rows[f"{case} generate default readout"] = generation(variants["default readout"], 128, 1, "cpu")
         for name in ("published", "packed", "default readout"):
             show(f"{case} generate {name}", rows[f"{case} generate {name}"])
-    for case, precision in ((c, p) for c in "AB" for p in ("", ", bf16")):
-        theirs = rows[f"{case} train published{precision}"]
-        for name in (f"packed{precision}", f"default readout{precision}"):
-            ours = rows[f"{case} train {name}"]
-            key = f"{case} ratio {name}"
-            rows[key] = {k: theirs[f"{k}_s"] / ours[f"{k}_s"] for k in ("wall", "cpu")}
-            rows[key]["cpu, published in single"] = rows[f"{case} train published"]["cpu_s"] / ours["cpu_s"]
-            show(key, rows[key])
-    for case, name in ((c, n) for c in "CD" for n in ("packed", "default readout")):
-        ours, theirs = (rows[f"{case} generate {n}"] for n in (name, "published"))
-        per = {"wall": "spikes_per_s", "cpu": "spikes_per_cpu_s"}
-        rows[f"{case} ratio {name}"] = {k: ours[v] / theirs[v] for k, v in per.items()}
-        show(f"{case} ratio {name}", rows[f"{case} ratio {name}"])
+        for name in ("packed", "default readout"):
+            ours, theirs = (rows[f"{case} generate {n}"] for n in (name, "published"))
+            per = {"wall": "spikes_per_s", "cpu": "spikes_per_cpu_s"}
+            rows[f"{case} ratio {name}"] = {k: ours[v] / theirs[v] for k, v in per.items()}
+            show(f"{case} ratio {name}", rows[f"{case} ratio {name}"])
     return rows
 
 
@@ -358,20 +363,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=8)
-    parser.add_argument("--parts", default="generate,train", help="of the GPU's measurements")
+    parser.add_argument("--parts", default="generate,train", help="what to measure")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.manual_seed(0)
     check(options.device)
     rows: dict[str, Any] = {}
-    if options.device == "cpu":
-        rows = on_cpu(options.repeats)
-    if options.device == "cuda" and "generate" in options.parts:
-        rows |= generation_on_gpu()
-        if options.out:
-            options.out.with_suffix(".part").write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    if options.device == "cuda" and "train" in options.parts:
-        rows |= training_on_gpu(options.repeats)
+    gpu = options.device == "cuda"
+    if "generate" in options.parts:
+        rows |= generation_on_gpu() if gpu else generation_on_cpu()
+    if "train" in options.parts:
+        rows |= training_on_gpu(options.repeats) if gpu else training_on_cpu(options.repeats)
     name = (
         torch.cuda.get_device_name()
         if options.device == "cuda"

@@ -51,7 +51,7 @@ def attend(
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """Attention on a grid; on a CPU in single precision: its kernel for half is six times slower backwards."""
+    """Attention on a grid; on a CPU in single precision: its half kernel is six times slower backwards."""
     if q.is_cuda or q.dtype not in _HALF:
         return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
     with torch.autocast("cpu", enabled=False):
