@@ -5,6 +5,7 @@ are of whole numbers: the spikes are those of one card and of a CPU.
 """
 
 import time
+from collections import deque
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ _MOST_ROWS = 1 << SOURCE_BITS
 _GRAPH_STEPS = 50
 _LIST_BYTES = 1 << 29
 _LONGEST_PAUSE, _LOOK_EVERY = 1e-3, 0.5
+# Graphs, or intervals, that are started before the first of them is done.
+_MOST_BEHIND = 4
 # Of a synapse; and of a free card, the share that may be taken.
 _SYNAPSE_BYTES, _SHARE = 9, 0.9
 
@@ -105,6 +108,7 @@ class DistributedGpuEngine(DeviceNetwork):
         self._place_bits(tables)
         before_leaving(self._release)
         self._timeout, self._watch = timeout, _CUDA.Stream(device) if device.type == "cuda" else None
+        self._started: deque[Any] = deque()
 
     def _place_bits(self, tables: list[Tensor]) -> None:
         """Room for the bits of all ranks, whose numbers of blocks may differ by one, and for the list."""
@@ -153,6 +157,7 @@ class DistributedGpuEngine(DeviceNetwork):
             self._replay_intervals(n)
         while self.position < last:
             self._run_interval(min(self.interval, last - self.position), external)
+            self._stay_near()
         if self.record:
             self._wait()
 
@@ -225,6 +230,7 @@ class DistributedGpuEngine(DeviceNetwork):
             self._graph = self._capture_intervals(intervals)
         for _ in range(n // steps):
             self._graph.replay()
+            self._stay_near()
         self.position += n - n % steps
 
     def _capture_intervals(self, intervals: int) -> "torch.cuda.CUDAGraph":
@@ -254,6 +260,7 @@ class DistributedGpuEngine(DeviceNetwork):
         """
         if self._watch is None:
             return
+        self._started.clear()
         done = _CUDA.Event()
         done.record(torch.cuda.current_stream(self.device))
         if self.ranks.n == 1:
@@ -261,6 +268,16 @@ class DistributedGpuEngine(DeviceNetwork):
             return
         with self.ranks.talking("an exchange of spikes"):
             self._watch_until(done)
+
+    def _stay_near(self) -> None:
+        """Wait for a card that is far behind: a full queue would hold the host, deaf to a lost rank."""
+        if self._watch is None or self.ranks.n == 1:
+            return
+        self._started.append(_CUDA.Event())
+        self._started[-1].record(torch.cuda.current_stream(self.device))
+        if len(self._started) > _MOST_BEHIND:
+            with self.ranks.talking("an exchange of spikes"):
+                self._watch_until(self._started.popleft())
 
     def _watch_until(self, done: Any) -> None:
         seen, since, looked, pause = -1, time.monotonic(), time.monotonic(), 0.0
@@ -281,8 +298,7 @@ class DistributedGpuEngine(DeviceNetwork):
             return int(self._clock[1])
 
     def _give_up(self, step: int) -> None:
-        self._release()
-        self.ranks.abandon()
+        self.ranks.abandon(self._release)
         raise TimeoutError(f"nothing for {self._timeout:g} s after step {step}")
 
     def _release(self) -> None:

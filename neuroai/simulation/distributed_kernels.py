@@ -12,7 +12,6 @@ import triton
 import triton.language as tl
 
 from neuroai.simulation.gpu_kernels import update_block
-from neuroai_kernels.neuron_update.gpu import count_poisson
 
 __all__ = ["SOURCE_BITS", "deliver_kernel", "list_kernel", "update_kernel"]
 
@@ -30,17 +29,11 @@ def update_kernel(
     NOISE: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Step ``offset`` of the interval of one block; its spikes as bits, 32 neurons a word."""
-    b = tl.program_id(0)
-    population = tl.load(blocks + 6 * b + 2)
-    key, now = tl.load(seed).to(tl.uint64), tl.load(clock) + offset
-    base = tl.load(blocks + 6 * b) // 4 * 4
-    events = tl.zeros([BLOCK], tl.float32)
-    if POISSON:
-        limits = thresholds + population * n_thresholds
-        events = count_poisson(key, base, now, limits, n_thresholds, BLOCK)
-    spiking = update_block(
-        blocks + 6 * b, coefficients + population * COEFFICIENTS, variables, free_at, current, ring, quantum,
-        events, key, now, n_neurons, n_inputs, mask, KINDS, POISSON, CURRENT, NOISE, CHANNELS, BLOCK,
+    b, now = tl.program_id(0), tl.load(clock) + offset
+    _, spiking = update_block(
+        blocks + 6 * b, coefficients, thresholds, variables, free_at, current, seed, ring, quantum, now,
+        n_neurons, n_inputs, mask, n_thresholds, COEFFICIENTS, KINDS, POISSON, CURRENT, NOISE, CHANNELS,
+        BLOCK,
     )  # fmt: skip
     flags = tl.reshape(spiking.to(tl.int32), [BLOCK // 32, 32])
     words = tl.sum(flags << tl.arange(0, 32)[None, :], 1)

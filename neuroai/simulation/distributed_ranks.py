@@ -148,11 +148,16 @@ class Ranks:
                 f"({reason}). {_RESTART}"
             ) from error
 
-    def abandon(self) -> None:
-        """End what this rank waits for on its card; in the background, as that may wait itself."""
+    def abandon(self, release: Callable[[], None]) -> None:
+        """Release graphs, then end what this rank waits for on its card; in the background: both may wait."""
         abort: Any = getattr(dist.distributed_c10d, "_abort_process_group", None)
-        if abort is not None:
-            Thread(target=abort, args=(self.group,), daemon=True).start()
+
+        def leave() -> None:
+            release()
+            if abort is not None:
+                abort(self.group)
+
+        Thread(target=leave, daemon=True).start()
 
     def largest(self, value: float) -> float:
         """Of the values of all ranks."""

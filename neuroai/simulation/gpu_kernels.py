@@ -15,12 +15,17 @@ __all__ = ["count_step", "deliver_rows", "list_spikes", "record_spikes", "update
 
 @triton.jit
 def update_block(
-    block, c, variables, free_at, current, ring, quantum, events, key, now, n_neurons, n_inputs, mask,
-    KINDS: tl.constexpr, POISSON: tl.constexpr, CURRENT: tl.constexpr, NOISE: tl.constexpr,
-    CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
+    block, coefficients, thresholds, variables, free_at, current, seed, ring, quantum, now, n_neurons,
+    n_inputs, mask, n_thresholds, COEFFICIENTS: tl.constexpr, KINDS: tl.constexpr, POISSON: tl.constexpr,
+    CURRENT: tl.constexpr, NOISE: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One step of the neurons of a block, whose arrivals are read from the ring and cleared; which spike."""
+    """One step of the neurons of a block, whose arrivals are read from the ring and cleared.
+
+    Returns the neuron of each lane and whether it spikes.
+    """
     first, stop, channels = tl.load(block), tl.load(block + 1), tl.load(block + 4)
+    population = tl.load(block + 2)
+    c, key = coefficients + population * COEFFICIENTS, tl.load(seed).to(tl.uint64)
     base = first // 4 * 4
     neuron = base + tl.arange(0, BLOCK)
     inside = (neuron >= first) & (neuron < stop)
@@ -37,15 +42,17 @@ def update_block(
     if CHANNELS > 1:
         tl.store(slot + n_neurons, 0, inside)
     if POISSON:
-        events = tl.load(c + 5) * events
+        limits = thresholds + population * n_thresholds
+        events = tl.load(c + 5) * count_poisson(key, base, now, limits, n_thresholds, BLOCK)
         to_first = tl.load(c + 6) == 0
         arrived = tl.where(to_first, arrived + events, arrived)
         second = tl.where(to_first, second, second + events)
     push = push_block(key, base, neuron, inside, now, c, current, CURRENT, NOISE, BLOCK)
-    return advance_block(
+    spiking = advance_block(
         variables, free_at, n_neurons, neuron, inside, tl.load(block + 3), channels, c, arrived, second, push,
         now, KINDS,
     )  # fmt: skip
+    return neuron, spiking
 
 
 @triton.jit
@@ -65,26 +72,20 @@ def list_spikes(
     NOISE: tl.constexpr, CHANNELS: tl.constexpr, RECORD: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """One step of a block; its spikes are appended to the list."""
-    b = tl.program_id(0)
-    population = tl.load(blocks + 6 * b + 2)
-    key, now = tl.load(seed).to(tl.uint64), tl.load(step).to(tl.int32)
-    base, lane = tl.load(blocks + 6 * b) // 4 * 4, tl.arange(0, BLOCK)
-    events = tl.zeros([BLOCK], tl.float32)
-    if POISSON:
-        limits = thresholds + population * n_thresholds
-        events = count_poisson(key, base, now, limits, n_thresholds, BLOCK)
-    spiking = update_block(
-        blocks + 6 * b, coefficients + population * COEFFICIENTS, variables, free_at, current, ring, quantum,
-        events, key, now, n_neurons, n_inputs, mask, KINDS, POISSON, CURRENT, NOISE, CHANNELS, BLOCK,
+    b, now = tl.program_id(0), tl.load(step).to(tl.int32)
+    neuron, spiking = update_block(
+        blocks + 6 * b, coefficients, thresholds, variables, free_at, current, seed, ring, quantum, now,
+        n_neurons, n_inputs, mask, n_thresholds, COEFFICIENTS, KINDS, POISSON, CURRENT, NOISE, CHANNELS,
+        BLOCK,
     )  # fmt: skip
     flags = spiking.to(tl.int32)
     found = tl.sum(flags)
     if found > 0:
         at = tl.atomic_add(count, found, sem="relaxed") + tl.cumsum(flags) - flags
-        tl.store(spikes + at, base + lane, spiking)
+        tl.store(spikes + at, neuron, spiking)
         tl.atomic_add(tally + b, found.to(tl.int64), sem="relaxed")
         if RECORD:
-            record_spikes(spiking, found, base + lane, now, record, recorded, room, BLOCK)
+            record_spikes(spiking, found, neuron, now, record, recorded, room, BLOCK)
 
 
 @triton.jit

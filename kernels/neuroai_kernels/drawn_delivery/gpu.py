@@ -30,10 +30,11 @@ def _drawn_kernel(
     step, n_inputs, mask, most, chunks, BLOCK: tl.constexpr,
 ):  # fmt: skip
     key, now = tl.load(seed).to(tl.uint64), tl.load(step).to(tl.int32)
-    pieces = tl.load(count).to(tl.int64) * most * chunks
-    for piece in range(tl.program_id(0), pieces, tl.num_programs(0)):
-        source = tl.load(spikes + piece // (most * chunks)).to(tl.int64)
-        member = (piece // chunks) % most
+    n = tl.load(count).to(tl.int64)
+    for piece in range(tl.program_id(0), n * most * chunks, tl.num_programs(0)):
+        # All spikes, then the next part of their rows: a program gets long and short ones.
+        source, part = tl.load(spikes + piece % n).to(tl.int64), piece // n
+        member, chunk = part // chunks, part % chunks
         kind = tl.load(classes + source)
         # Sources without connections take an empty range.
         first = tl.load(starts + tl.maximum(kind, 0)) + member
@@ -41,19 +42,19 @@ def _drawn_kernel(
             c = tl.load(members + first).to(tl.int64)
             stream, first_source = tl.load(table + 6 * c), tl.load(table + 6 * c + 1)
             first_target, n_targets = tl.load(table + 6 * c + 2), tl.load(table + 6 * c + 3)
-            offset, n = tl.load(table + 6 * c + 4), tl.load(table + 6 * c + 5)
+            offset, length = tl.load(table + 6 * c + 4), tl.load(table + 6 * c + 5)
             if offset >= 0:
-                n = tl.load(counts + offset + source - first_source).to(tl.int64)
-            block = (piece % chunks) * BLOCK + tl.arange(0, BLOCK)
+                length = tl.load(counts + offset + source - first_source).to(tl.int64)
+            block = chunk * BLOCK + tl.arange(0, BLOCK)
             k = 4 * block
-            if (piece % chunks) * 4 * BLOCK < n:
+            if 4 * chunk * BLOCK < length:
                 t0, t1, t2, t3 = draw_targets(key, stream, block, source, n_targets)
                 a0, a1, a2, a3, b0, b1, b2, b3 = draw_levels(key, stream, block, source, radii, cosines)
                 heavy, late = weights + 512 * c, delays + 2048 * c
-                _add(t0, a0, b0, k < n, first_target, heavy, late, buffer, now, n_inputs, mask)
-                _add(t1, a1, b1, k + 1 < n, first_target, heavy, late, buffer, now, n_inputs, mask)
-                _add(t2, a2, b2, k + 2 < n, first_target, heavy, late, buffer, now, n_inputs, mask)
-                _add(t3, a3, b3, k + 3 < n, first_target, heavy, late, buffer, now, n_inputs, mask)
+                _add(t0, a0, b0, k < length, first_target, heavy, late, buffer, now, n_inputs, mask)
+                _add(t1, a1, b1, k + 1 < length, first_target, heavy, late, buffer, now, n_inputs, mask)
+                _add(t2, a2, b2, k + 2 < length, first_target, heavy, late, buffer, now, n_inputs, mask)
+                _add(t3, a3, b3, k + 3 < length, first_target, heavy, late, buffer, now, n_inputs, mask)
 
 
 def processors(device: torch.device) -> int:

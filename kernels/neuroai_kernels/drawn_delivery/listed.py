@@ -19,8 +19,8 @@ __all__ = ["ArrivalLists"]
 _TILE, _PART = 1 << 17, 1 << 15
 # Arrivals of a step that a list holds for each of its targets; more go to the ring at once.
 _ROOM = 4
-_THREADS, _EACH, _PROGRAMS, _ADDING = 256, 8, 4, 1024
-_TABLE_BYTES, _MOST_SHARED, _WORDS = 4096 * (2 + 4) + 2048, 200_000, 1 << 32
+_THREADS, _EACH, _PROGRAMS, _ADDING = 256, 8, 8, 1024
+_TABLE_BYTES, _MOST_TABLES, _MOST_SHARED = 4096 * (2 + 4) + 2048, 32, 200_000
 
 
 @lru_cache(maxsize=16)
@@ -67,17 +67,21 @@ class ArrivalLists:
         self._seed = wrapped_seed(rows.seed, device)
         self._room = _ROOM * min(_TILE, self._n_inputs)
         span = max((self._tiles(c.first_target, c.n_targets) for c in rows.connections), default=1)
-        self._shared = _TABLE_BYTES + 8 * span * self._slots + 4 * _THREADS + 6 * _EACH * _THREADS
-        constants = {"SLOTS": self._slots, "TILE": _TILE, "PART": _PART, "SPAN": span, "EACH": _EACH}
+        self._shared = _TABLE_BYTES + 8 * span * self._slots + 12 * _THREADS + 8 + 6 * _EACH * _THREADS
+        tables = len(self._weights)
+        constants = {
+            "SLOTS": self._slots, "TILE": _TILE, "PART": _PART, "SPAN": span, "EACH": _EACH, "TABLES": tables,
+        }  # fmt: skip
         self._head = "".join(f"#define {name} {value}\n" for name, value in constants.items())
-        if len(self._weights) * WEIGHT_LEVELS * _TILE > _WORDS or self._shared > _MOST_SHARED:
+        if tables > _MOST_TABLES or self._shared > _MOST_SHARED:
             raise KernelUnavailableError(
-                f"{len(self._weights)} distinct tables of weights, and targets over {span} tiles, which take "
-                f"{self._shared} bytes of shared memory: expected at most {_WORDS // _TILE // WEIGHT_LEVELS} "
-                f"tables and {_MOST_SHARED} bytes"
+                f"{tables} distinct tables of weights, and targets over {span} tiles, which take "
+                f"{self._shared} bytes of shared memory: expected at most {_MOST_TABLES} tables and "
+                f"{_MOST_SHARED} bytes"
             )
         self._draw = self._compiled("list_drawn", _THREADS, self._shared)
-        self._add = self._compiled("add_lists", _ADDING, 4 * _PART)
+        self._adding = 4 * (_PART + tables * WEIGHT_LEVELS)
+        self._add = self._compiled("add_lists", _ADDING, self._adding)
         n_lists = self._n_tiles * self._slots
         self._lengths = torch.zeros(n_lists, dtype=torch.int32, device=device)
         self._lists = torch.empty(n_lists * self._room, dtype=torch.int32, device=device)
@@ -116,7 +120,7 @@ class ArrivalLists:
         self._add(
             grid=(parts, 1, 1),
             block=(_ADDING, 1, 1),
-            shared_mem=4 * _PART,
+            shared_mem=self._adding,
             args=[
                 self._lists, self._lengths, self._weights, self._ring, self._step, int(all_steps),
                 self._n_inputs, self._room,

@@ -13,8 +13,10 @@
 
 struct Index { int x; };
 struct uint4 { unsigned x, y, z, w; };
+struct int3 { int x, y, z; };
 struct int4 { int x, y, z, w; };
 static uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+static int3 make_int3(int x, int y, int z) { return {x, y, z}; }
 static int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
 
 struct Thread { ucontext_t context; std::vector<char> stack; int block, number; bool done; };
