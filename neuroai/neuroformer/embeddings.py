@@ -122,7 +122,7 @@ class Frames(nn.Module):
         x = self.patches(frames[:, None].to(self.patches.weight.dtype)).flatten(2).transpose(1, 2)
         x = self.norm(x).relu() + torch.as_tensor(self.place).to(x.dtype)
         x = torch.cat([start.expand(len(x), 1, -1).to(x.dtype), x], dim=1)
-        return x.flatten(0, 1), Layout.even(*x.shape[:2], x.device)
+        return x.flatten(0, 1), Layout.even(len(x), x.shape[1], x.device)
 
 
 class Values(nn.Module):

@@ -69,7 +69,7 @@ class StaticDecoder(Decoder):
     def _grow(self) -> None:
         more = max(_ROOM, self.length // 2)
         for block, memory in self.own.items():
-            rooms = (x.unflatten(0, (-1, self.room))[self.seat] for x in (memory.key, memory.value))
+            rooms = (x.reshape(-1, self.room, *x.shape[1:])[self.seat] for x in (memory.key, memory.value))
             self.own[block] = Memory(*(pad(x, (0, 0, 0, 0, 0, more)).flatten(0, 1) for x in rooms))
         self.seat = torch.arange(len(self.seat), device=self.seat.device)
         self.room += more

@@ -112,8 +112,9 @@ class IntensityReadout(nn.Module):
         spike = batch.next_unit < units.table[batch.session].shape[0]
         mean = self.log_amplitude(h, batch.session, torch.where(spike, batch.next_unit, 0), units)
         error = (batch.next_amplitude.clamp(min=1e-6).log() - mean) / self.spread.exp()
-        surprise = torch.where(spike, 0.5 * error.square() + self.spread, 0.0)
-        return surprise.sum() / spike.sum().clamp(min=1)
+        surprise: Tensor = torch.where(spike, 0.5 * error.square() + self.spread, 0.0)
+        mean_surprise: Tensor = surprise.sum() / spike.sum().clamp(min=1)
+        return mean_surprise
 
 
 def next_spike_log_prob(

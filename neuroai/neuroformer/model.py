@@ -155,7 +155,7 @@ class Neuroformer(nn.Module):
                 behaviour.append(module(batch.inputs[name]))
         if behaviour:
             tokens = torch.cat(behaviour, dim=1)
-            layout = Layout.even(*tokens.shape[:2], tokens.device)
+            layout = Layout.even(len(tokens), tokens.shape[1], tokens.device)
             found["behaviour"] = Source(tokens.flatten(0, 1), layout)
         return found
 
@@ -180,8 +180,8 @@ class Neuroformer(nn.Module):
             n: s.layout.mean(s.tokens) for n, s in features.sources.items() if n in self.config.contrastive
         }
         projected = {name: self.project(x) for name, x in pooled.items()}
-        options = {"symmetric": self.config.symmetric, "counted": counted}
-        return contrastive_pairs(projected, self.config.temperature, **options)
+        temperature, symmetric = self.config.temperature, self.config.symmetric
+        return contrastive_pairs(projected, temperature, symmetric=symmetric, counted=counted)
 
     def generate(self, source: Any, **options: Any) -> Any:
         """Generate spikes; see :func:`neuroai.neuroformer.generation.generate`."""

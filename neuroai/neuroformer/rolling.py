@@ -1,6 +1,6 @@
 """Rows that are generated in step: a token a row a time, on a GPU as one recorded graph."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -119,7 +119,7 @@ class GraphedRoll(Roll):
             finally:
                 graph.capture_end()
         torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)
-        return graph
+        return cast("torch.cuda.CUDAGraph", graph)
 
 
 def roll_of(padded: bool, device: torch.device) -> type[Roll]:
