@@ -1,6 +1,7 @@
 """Ranks with a card each give the spikes of the CPU engine; in the interpreter, over gloo."""
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from neuroai.errors import ConfigError, MemoryBudgetError
+from neuroai.errors import ConfigError, MemoryBudgetError, SimulationError
 from neuroai.simulation import (
     COBA,
     Bernoulli,
@@ -87,13 +88,17 @@ NETWORKS = {
 }
 
 
-def one_rank(rank, n_ranks, folder, name, device, steps):
-    from neuroai.simulation.distributed_gpu import DistributedGpuEngine
-
+def joined(rank, n_ranks, device):
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), WORLD_SIZE=str(n_ranks), LOCAL_RANK=str(rank))
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=os.environ["TEST_PORT"])
-    own = join_ranks(device)
+    return join_ranks(device)
+
+
+def one_rank(rank, n_ranks, folder, name, device, steps):
+    from neuroai.simulation.distributed_gpu import DistributedGpuEngine
+
+    own = joined(rank, n_ranks, device)
     build, interval = NETWORKS[name]
     layout, first = build().layout(), 3 * steps // 5
     engine = DistributedGpuEngine(layout, own)
@@ -151,6 +156,36 @@ def test_cards_give_the_spikes_of_the_cpu(tmp_path, monkeypatch, name, n_ranks):
         pytest.skip(f"fewer than {n_ranks} cards")
     steps = 40 if name == "long_delays" else 1003  # exponentials differ in the last bit
     check(name, n_ranks, tmp_path, monkeypatch, "cuda", steps)
+
+
+def one_of_two(rank, folder):
+    """The second ends without a word after a thousand steps; the first says what it hears."""
+    from neuroai.simulation.distributed_gpu import DistributedGpuEngine
+
+    layout = potjans_diesmann(0.1, seed=4).layout()
+    engine = DistributedGpuEngine(layout, joined(rank, 2, "cuda"), record=False, timeout=2.0)
+    engine.advance(1000, layout.schedule(0, 1))
+    if rank == 1:
+        os._exit(0)
+    try:
+        engine.advance(30_000, layout.schedule(0, 1))
+    except SimulationError as error:
+        (folder / "told").write_text(str(error))
+    os._exit(0)
+
+
+@pytest.mark.gpu
+def test_a_lost_card_is_named(tmp_path, monkeypatch):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("fewer than 2 cards")
+    monkeypatch.setenv("TEST_PORT", str(20_000 + os.getpid() % 20_000))
+    ranks = mp.spawn(one_of_two, (tmp_path,), nprocs=2, join=False)
+    last = time.monotonic() + 60
+    while not ranks.join(timeout=1.0) and time.monotonic() < last:
+        pass
+    for process in ranks.processes:
+        process.kill()
+    assert "rank 0 of 2 lost another rank in an exchange of spikes" in (tmp_path / "told").read_text()
 
 
 def test_ranks_outnumber_the_cards(monkeypatch):
