@@ -4,6 +4,7 @@ import atexit
 import json
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import xarray as xr
 
 from neuroai_datasets._lazy import lazy_variable
 from neuroai_datasets._scan import row_blocks
+from neuroai_datasets._sink import Sink
 from neuroai_datasets.errors import DamagedFileError
 from neuroai_datasets.integrity import VerifiedFile
 
@@ -34,22 +36,24 @@ def _close_all() -> None:
 
 def write(tree: xr.DataTree, path: Path, attributes: Mapping[str, Any]) -> None:
     """Write all groups of ``tree``; arrays are copied block by block."""
-    with h5netcdf.File(path, "w") as file:
-        for node in tree.subtree:
-            group = file if node.path == "/" else file.create_group(node.path)
-            _write_group(group, node.to_dataset(inherit=False))
-        for name, value in attributes.items():
-            file.attrs[name] = value
+    with closing(Sink(path)) as sink:
+        with h5netcdf.File(sink, "w") as file:
+            for node in tree.subtree:
+                group = file if node.path == "/" else file.create_group(node.path)
+                _write_group(group, node.to_dataset(inherit=False), sink)
+            for name, value in attributes.items():
+                file.attrs[name] = value
+        sink.check()
 
 
-def _write_group(group: Any, dataset: xr.Dataset) -> None:
+def _write_group(group: Any, dataset: xr.Dataset, sink: Sink) -> None:
     for name, size in dataset.sizes.items():
         group.dimensions[str(name)] = size
     for name, value in dataset.attrs.items():
         group.attrs[str(name)] = _encode(value)
     coordinates = [str(n) for n in dataset.coords if n not in dataset.dims]
     for name, variable in dataset.variables.items():
-        stored = _write_variable(group, str(name), variable)
+        stored = _write_variable(group, str(name), variable, sink)
         if coordinates and name in dataset.data_vars:
             # CF: auxiliary coordinates are listed by the variables that they describe.
             stored.attrs["coordinates"] = " ".join(
@@ -58,7 +62,7 @@ def _write_group(group: Any, dataset: xr.Dataset) -> None:
     group.attrs["coordinate_names"] = _encode([str(n) for n in dataset.coords])
 
 
-def _write_variable(group: Any, name: str, variable: xr.Variable) -> Any:
+def _write_variable(group: Any, name: str, variable: xr.Variable, sink: Sink) -> Any:
     is_text = variable.dtype.kind in "OUS"
     dtype: Any = (
         h5py.string_dtype() if is_text else np.dtype("i1") if variable.dtype == bool else variable.dtype
@@ -77,6 +81,7 @@ def _write_variable(group: Any, name: str, variable: xr.Variable) -> Any:
         stored[...] = np.asarray(variable.values, dtype=dtype)
         return stored
     for start, block in row_blocks(variable):
+        sink.check()
         values = (
             np.asarray([str(v) for v in block.ravel()], dtype=object).reshape(block.shape)
             if is_text

@@ -54,7 +54,11 @@ def write_atomic(path: str | Path, writer: Callable[[Path], None]) -> Path:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    except OSError as error:
+        error.filename = os.fspath(target)
+        raise
     os.close(descriptor)
     part = Path(name)
     try:
@@ -65,8 +69,10 @@ def write_atomic(path: str | Path, writer: Callable[[Path], None]) -> Path:
         part.chmod(0o666 & ~mask)
         _sync(part)
         part.replace(target)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, name):
+            error.filename = os.fspath(target)  # the file that the caller knows
         raise
     _sync(target.parent)
     return target

@@ -198,7 +198,6 @@ def _write(
         "methods": list(outcome.methods),
     }
     if outcome.tree is not None:
-        directory.reserve(partial, 2 * outcome.tree.nbytes + directory.NETCDF_OVERHEAD)
         save_tree(outcome.tree, partial / "result.nc")
     if outcome.model:
         _save_model(partial / "model" / "parameters.safetensors", outcome.model)

@@ -32,8 +32,6 @@ from neuroai.errors import ConfigError, DamagedFileError, InterruptedRunError
 MANIFEST = "manifest.json"
 #: Where a run in preparation keeps its finished folds.
 FOLDS = "folds"
-#: Bytes of headers and checksums in ``result.nc``, generously.
-NETCDF_OVERHEAD = 2**20
 _BLOCK = 4 * 2**20
 
 
@@ -122,27 +120,6 @@ def write_text(path: Path, text: str) -> None:
     from neuroai_datasets.store import write_atomic
 
     write_atomic(path, lambda part: _written(part, text))
-
-
-def reserve(folder: Path, n_bytes: int) -> None:
-    """Make sure that a file of this size can be written, before a library that fails badly writes it.
-
-    HDF5 that runs out of disk inside its own buffers can end the process; the same
-    shortage found here is an ordinary ``OSError``.
-
-    Raises
-    ------
-    OSError
-        If the disk, the quota or a limit does not allow it.
-    """
-    if not hasattr(os, "posix_fallocate"):
-        return
-    trial = folder / f".{os.getpid()}.reserve"
-    try:
-        with trial.open("wb") as stream:
-            os.posix_fallocate(stream.fileno(), 0, n_bytes)
-    finally:
-        trial.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> str:

@@ -296,7 +296,6 @@ def _work(
     predictions, scores, readout = fit_and_score(arrays, config, partial, report, width)
     report("scores", 0, 1)
     tree = build_tree(arrays, predictions, scores, readout)
-    directory.reserve(partial, 2 * tree.nbytes + directory.NETCDF_OVERHEAD)
     save_tree(tree, partial / "result.nc")
     report("scores", 1, 1)
     directory.write_text(partial / "config.toml", config.to_toml(job.origins))

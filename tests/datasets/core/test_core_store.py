@@ -230,22 +230,26 @@ def test_kill_at_any_moment_leaves_a_readable_file(tmp_path: Path) -> None:
         _sum(Recording.open(path))
 
 
-def test_full_disk_is_loud(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", [100, 3_000, 300_000, 1_400_000])
+def test_full_disk_is_loud_and_hdf5_does_not_end_the_process(limit: int, tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys, numpy as np\n"
         "from neuroai_datasets import Recording\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "y = np.random.default_rng(0).normal(size=(500, 500))\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)\n"
         "try:\n"
         "    Recording.from_arrays(y, name='big').save(sys.argv[1])\n"
         "except OSError as error:\n"
-        "    print('refused', type(error).__name__)\n"
+        "    print('refused', error.filename)\n"
     )
     out = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "r.h5")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(tmp_path / "r.h5"), str(limit)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert "refused" in out.stdout, out.stderr
+    assert (out.returncode, out.stdout) == (0, f"refused {tmp_path / 'r.h5'}\n"), out.stderr
     assert list(tmp_path.iterdir()) == []
 
 
