@@ -171,9 +171,9 @@ def segment_responses(
 
     Notes
     -----
-    On a GPU the gather form with up to 255 synapses and D a power of two reduces as it goes and writes 8
-    bytes a neuron and row in place of ``4 D``; other cases store the overlaps first. Memory for more than 8
-    rows as :func:`segment_overlap`.
+    The gather form with up to 255 synapses reduces as it goes and writes 8 bytes a neuron and row in place of
+    ``4 D``: on a GPU for D a power of two, on a CPU for more than 8 rows; other cases store the overlaps
+    first. Memory for more than 8 rows as :func:`segment_overlap`.
 
     Examples
     --------
@@ -192,10 +192,8 @@ def segment_responses(
         form = _chosen_form(bits, index, isinstance(segments, SegmentIndex), activity)
     implementation = choose(bits.words, implementation)
     found = None
-    if implementation == "gpu" and form == "gather":
-        from neuroai_kernels.segment_overlap.gpu import respond_gather
-
-        found = respond_gather(bits, index, n_per_neuron)
+    if implementation != "reference" and form == "gather":
+        found = _module(implementation).respond_gather(bits, index, n_per_neuron)
     if found is None:
         overlap = segment_overlap(bits, index, form=form, implementation=implementation)
         reduce = _module("cpu" if implementation == "cpu" else "reference").reduce_segments

@@ -2,8 +2,8 @@
 
 The gather form looks bits of one row up in its packed words. Of up to eight rows it keeps a cell's bits in
 one byte, which a table of 256 words spreads over the bytes of a word: one addition serves eight rows; a byte
-holds counts up to 255, so longer lists are counted in parts. Of more rows it keeps 64 bits a cell, and adds
-words bit by bit, the digits of the sums in words of their own.
+holds counts up to 255, so longer lists are counted in parts. Of more rows it keeps 64 bits a cell
+(`cpu_words`).
 """
 
 from typing import Any
@@ -15,14 +15,13 @@ from torch import Tensor
 
 from neuroai_kernels._numba import jit, parallel_jit, prange
 from neuroai_kernels.segment_overlap.bits import PackedBits
+from neuroai_kernels.segment_overlap.cpu_words import MOST, WORD_ROWS, gather_words, respond_words
 from neuroai_kernels.segment_overlap.index import SegmentIndex
 
-__all__ = ["overlap_event", "overlap_gather", "overlap_mask", "reduce_segments"]
+__all__ = ["overlap_event", "overlap_gather", "overlap_mask", "reduce_segments", "respond_gather"]
 
-ROWS, WORD_ROWS = 8, 64
+ROWS = 8
 _BLOCK = 2048
-# Segments whose digits wait in the first cache until they are written row by row.
-_WAITING = 256
 _PART = 255
 _LARGEST_BYTE_TABLE = 1 << 14
 _BYTE = np.uint64(0xFF)
@@ -144,72 +143,6 @@ def _gather_eight(
         _count_eight(table, spread, cells, n_slots, first, last, out)
 
 
-@jit
-def _add_words(
-    table: NDArray[np.uint64], cells: Counts, start: int, stop: int, digits: NDArray[np.uint64]
-) -> None:
-    """Sum of the words of cells start..stop, bit by bit: digit i of each bit's sum in ``digits[i]``."""
-    d0, d1, d2, d3 = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
-    d4, d5, d6, d7 = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
-    for j in range(start, stop, 2):
-        q = np.uint64(j)
-        v = table[np.uint64(cells[q] + 1)]
-        w = table[np.uint64(cells[q + np.uint64(1)] + 1)] if j + 1 < stop else np.uint64(0)
-        carry = (v & w) | (d0 & (v ^ w))
-        d0 ^= v ^ w
-        d1, carry = d1 ^ carry, d1 & carry
-        d2, carry = d2 ^ carry, d2 & carry
-        d3, carry = d3 ^ carry, d3 & carry
-        d4, carry = d4 ^ carry, d4 & carry
-        d5, carry = d5 ^ carry, d5 & carry
-        d6, carry = d6 ^ carry, d6 & carry
-        d7 ^= carry
-    digits[0], digits[1], digits[2], digits[3] = d0, d1, d2, d3
-    digits[4], digits[5], digits[6], digits[7] = d4, d5, d6, d7
-
-
-@parallel_jit
-def _gather_words(table: NDArray[np.uint64], synapses: Counts, out: Counts) -> None:
-    n_segments, n_slots = synapses.shape
-    cells = synapses.reshape(-1)
-    for block in prange((n_segments + _WAITING - 1) // _WAITING):
-        first = block * _WAITING
-        count = min(_WAITING, n_segments - first)
-        digits = np.empty((8, _WAITING), np.uint64)
-        packed = np.empty((8, _WAITING), np.uint64)
-        for s in range(count):
-            start = (first + s) * n_slots
-            _add_words(table, cells, start, start + n_slots, digits[:, s])
-        for r in range(min(8, out.shape[0])):
-            _pack_sums(digits, np.uint64(r), packed[r, :count])
-        for r in range(out.shape[0]):
-            _read_sums(packed[r & 7, :count], np.uint64(r & ~7), out[r, first : first + count])
-
-
-@jit
-def _pack_sums(digits: NDArray[np.uint64], r: np.uint64, sums: NDArray[np.uint64]) -> None:
-    """Sums of bits r, r + 8, ... r + 56 in a word's bytes; one expression, so that vectors compute it."""
-    ones = np.uint64(0x0101010101010101)
-    for s in range(len(sums)):
-        sums[s] = (
-            (digits[0, s] >> r & ones)
-            | (digits[1, s] >> r & ones) << np.uint64(1)
-            | (digits[2, s] >> r & ones) << np.uint64(2)
-            | (digits[3, s] >> r & ones) << np.uint64(3)
-            | (digits[4, s] >> r & ones) << np.uint64(4)
-            | (digits[5, s] >> r & ones) << np.uint64(5)
-            | (digits[6, s] >> r & ones) << np.uint64(6)
-            | (digits[7, s] >> r & ones) << np.uint64(7)
-        )
-
-
-@jit
-def _read_sums(sums: NDArray[np.uint64], place: np.uint64, row: Counts) -> None:
-    """The byte that starts at bit ``place`` of each word."""
-    for s in range(len(row)):
-        row[s] = np.int32(sums[s] >> place & _BYTE)
-
-
 @parallel_jit
 def _mask(words: Words, masks: Words, out: Counts) -> None:
     n_segments, n_words = masks.shape
@@ -266,17 +199,31 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
     if len(words) == 1:
         _gather_one(np.concatenate([np.zeros(1, np.uint32), words[0]]), synapses, result[0])
         return out
-    if len(words) > ROWS and index.n_slots <= _PART:
+    if len(words) > ROWS and index.n_slots <= MOST:
         table = np.empty(bits.n + 1, np.uint64)
         for first in range(0, len(words), WORD_ROWS):
             _columns(words[first : first + WORD_ROWS], bits.n, table)
-            _gather_words(table, synapses, result[first : first + WORD_ROWS])
+            gather_words(table, synapses, result[first : first + WORD_ROWS])
         return out
     lanes = np.empty(bits.n + 1, np.uint8)
     for first in range(0, len(words), ROWS):
         _columns(words[first : first + ROWS], bits.n, lanes)
         _gather_eight(lanes, _SPREAD, synapses, result[first : first + ROWS])
     return out
+
+
+def respond_gather(bits: PackedBits, index: SegmentIndex, n_per_neuron: int) -> tuple[Tensor, Tensor] | None:
+    """Largest overlap of each neuron and the segment that has it, not storing overlaps; None for few rows."""
+    words = _words(bits)
+    if len(words) <= ROWS or index.n_slots > MOST:
+        return None
+    largest = torch.empty((len(words), index.n_segments // n_per_neuron), dtype=torch.int32)
+    best, table = torch.empty_like(largest), np.empty(bits.n + 1, np.uint64)
+    for first in range(0, len(words), WORD_ROWS):
+        rows = slice(first, first + WORD_ROWS)
+        _columns(words[rows], bits.n, table)
+        respond_words(table, index.synapses.numpy(), n_per_neuron, largest[rows].numpy(), best[rows].numpy())
+    return largest, best
 
 
 def overlap_mask(bits: PackedBits, index: SegmentIndex) -> Tensor:

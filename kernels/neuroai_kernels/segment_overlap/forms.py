@@ -45,14 +45,14 @@ class Costs:
 #: One core of a server processor (2026), and an H100.
 COSTS = {
     "cpu": Costs(
-        gather_one=0.34,
-        gather_eight=0.55,
-        mask=0.12,
-        clear=0.15,
+        gather_one=0.4,
+        gather_eight=0.9,
+        mask=0.3,
+        clear=0.35,
         visit=0.3,
-        event=1.0,
-        gather_word=1.8,
-        count=0.7,
+        event=1.8,
+        gather_word=1.15,
+        count=0.8,
     ),
     "cuda": Costs(
         gather_one=0.0014,
