@@ -1,8 +1,12 @@
 """Exit codes: 0 done, 1 a bug of ours, 2 usage, 3 bad data, 4 out of memory or disk, 5 interrupted."""
 
 import errno
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 
@@ -25,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code. A failure is told in at most three lines on stderr, a bug with its traceback.
 
+    Notes
+    -----
+    SIGTERM, with which a cluster ends a job, stops a command as Ctrl-C does: what is finished is kept.
+
     Examples
     --------
     >>> main(["--version"])
@@ -34,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from neuroai.cli.app import app
 
     try:
-        code = app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        with _terminated_as_interrupted():
+            code = app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
         if code == _TYPER_INTERRUPTED:
             raise KeyboardInterrupt
         return int(code or 0)
@@ -50,6 +59,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in lines:
             print(line, file=sys.stderr)
         return code
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let whoever handles SIGINT handle SIGTERM too.
+
+    Not among the ranks of torchrun: it terminates those that wait for a lost one, and they must go at once.
+    """
+    if threading.current_thread() is not threading.main_thread() or "TORCHELASTIC_RUN_ID" in os.environ:
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def explain(error: BaseException) -> tuple[int, list[str]]:

@@ -171,9 +171,9 @@ def staging(out: Path, digest: str) -> Iterator[Path]:
         _lock(handle, partial, out)
         _prepare(partial, digest)
         yield partial
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, InterruptedRunError) as error:
         raise InterruptedRunError(
-            f"interrupted; finished folds are kept in {partial}: give the same command to go on"
+            f"interrupted; what is finished is kept in {partial}: give the same command to go on"
         ) from error
     except Exception:
         if _is_ours(handle, partial) and not _has_work(partial):

@@ -49,7 +49,7 @@ def wait_for(folder: Path, pattern: str, process: "subprocess.Popen[str]") -> No
     raise AssertionError(f"{pattern} never appeared")
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 5), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 5), (signal.SIGTERM, 5), (signal.SIGKILL, -9)])
 def test_stopped_run_is_absent_and_goes_on(
     quick: list[str], tmp_path: Path, how: signal.Signals, code: int
 ) -> None:

@@ -1,6 +1,7 @@
 """The spike commands, from a recording to a report; bad recordings through the commands."""
 
 import json
+import signal
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from neuroai.cli import main
 from neuroai.cli.app import app
-from neuroai.errors import ConfigError, DataError
+from neuroai.errors import ConfigError, DataError, InterruptedRunError
 from neuroai.neuroformer import Neuroformer, NeuroformerConfig
 from neuroai.runs.spikes import connectivity, decode, evaluate, generate
 from neuroai.runs.spikes_train import finetune, train
@@ -48,6 +49,23 @@ def test_training_leaves_a_model_and_a_report(place: Recording, trained: Path) -
     for heading in ("Likelihood", "Learning", "Behaviour", "Generated spikes", "Latents"):
         assert heading in page
     assert {"raster", "learning", "decoded-0"} <= {path.stem for path in (trained / "figures").iterdir()}
+
+
+def test_a_stopped_training_goes_on_with_the_same_command(
+    place: Recording, trained: Path, tmp_path: Path
+) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "train" and done == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    options = {"behaviour": ["position"], "out": tmp_path / "run", **QUICK}
+    with pytest.raises(InterruptedRunError, match="give the same command to go on"):
+        train(place, progress=stop, **options)  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == [".run.partial"]
+    again = train(place, **options)  # type: ignore[arg-type]
+    first = json.loads((trained / "result.json").read_text())
+    assert again.summary["bits_per_spike"] == first["bits_per_spike"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_the_same_options_give_the_same_run(place: Recording, trained: Path, tmp_path: Path) -> None:
