@@ -91,6 +91,18 @@ def test_responses(form, per_neuron, rows, implementation):
     assert torch.equal(found.best.long(), torch.from_numpy(grouped.numpy().argmax(-1)))
 
 
+@pytest.mark.parametrize(("rows", "slots"), [(9, 13), (70, 8), (64, 3)])
+def test_many_rows_and_blocks_on_a_cpu(rows, slots):
+    """More segments than wait together, neurons that do not divide them, slots that eight does not divide."""
+    x, synapses, expected = problem(rows, 300, 2_100, slots)
+    index = SegmentIndex(synapses, 300)
+    assert torch.equal(segment_overlap(x, index, form="gather").long(), expected)
+    found = segment_responses(x, index, 2, 3, form="gather")
+    grouped = expected.view(rows, 700, 3)
+    assert torch.equal(found.largest.long(), grouped.amax(-1))
+    assert torch.equal(found.best.long(), torch.from_numpy(grouped.numpy().argmax(-1)))
+
+
 def test_dispatch_by_cost():
     x, synapses, expected = problem(3, 64, 40, 8)
     assert torch.equal(segment_overlap(x, synapses).long(), expected)
