@@ -77,7 +77,9 @@ class LargeEngine(ListNetwork):
         self.lists: ArrivalLists | None = self._arrival_lists()
 
     def _arrival_lists(self) -> ArrivalLists | None:
-        if self.device.type != "cuda" or _LIST_BYTES * self.ring.numel() > _room_on(self.device):
+        if self.device.type != "cuda" or not self.rows.connections:
+            return None
+        if _LIST_BYTES * self.ring.numel() > _room_on(self.device):
             return None
         try:
             return ArrivalLists(self.rows, self.ring, self._step)

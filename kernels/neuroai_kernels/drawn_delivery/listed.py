@@ -16,7 +16,7 @@ from neuroai_kernels.errors import KernelUnavailableError
 __all__ = ["ArrivalLists"]
 
 # Targets of a list, and those that a block adds in its shared memory.
-_TILE, _PART = 1 << 17, 1 << 15
+_TILE, _PART = 1 << 16, 1 << 15
 # Arrivals of a step that a list holds for each of its targets; more go to the ring at once.
 _ROOM = 4
 _THREADS, _EACH, _PROGRAMS, _ADDING = 256, 8, 8, 1024

@@ -99,6 +99,21 @@ def test_the_same_spikes_by_way_of_lists_on_a_card(small_lists, request, room):
     check("cuda", listed=True)
 
 
+@pytest.mark.gpu
+def test_a_large_network_without_synapses():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    from neuroai.simulation.gpu_large import LargeEngine
+
+    drive = PoissonDrive(30_000.0, 200.0)
+    layout = Network([Population("E", 700, LIFExp(), drive=drive)], seed=1).layout()
+    schedule = layout.schedule(0, 200)
+    pair = CpuEngine(layout, deterministic=True), LargeEngine(layout, "cuda")
+    spikes = [engine.advance(200, schedule) for engine in pair]
+    assert len(spikes[0][0]) > 100
+    assert all(np.array_equal(a, b) for a, b in zip(*spikes, strict=True))
+
+
 def test_rules_that_must_be_stored():
     from neuroai.simulation.gpu_large import LargeEngine
 
