@@ -21,11 +21,12 @@ from neuroai_kernels.segment_overlap.index import SegmentIndex
 __all__ = ["overlap_event", "overlap_gather", "overlap_mask", "respond_gather"]
 
 ROWS, WORD_ROWS = 8, 64
-# Segments of one program that adds bits digit by digit.
-_SEGMENTS = 256
+# Segments and warps of one program that adds bits digit by digit.
+_SEGMENTS, _ADDERS = 512, 8
 # Synapse look-ups of one program: enough loads in flight without running out of registers.
 _TILE = 4096
 _WARPS = 4
+# Lists pass by the first cache, which is left to cells; counts are not read again.
 _CACHE, _STORE = ".cg", ".cs"
 _LONGEST_LIST = 255
 
@@ -315,7 +316,7 @@ def overlap_gather(bits: PackedBits, index: SegmentIndex) -> Tensor:
         table = _table(bits, WORD_ROWS)
         _gather_digits[(triton.cdiv(index.n_segments, _SEGMENTS) * len(table),)](
             table, index.by_slot, out, n_rows, index.n_segments, index.n_slots, bits.n, len(table),
-            BLOCK=_SEGMENTS, DIGITS=index.n_slots.bit_length(), CACHE=_CACHE, STORE=_STORE, num_warps=_WARPS,
+            BLOCK=_SEGMENTS, DIGITS=index.n_slots.bit_length(), CACHE=_CACHE, STORE=_STORE, num_warps=_ADDERS,
         )  # fmt: skip
         return out
     cells = bits.words.contiguous() if long else _cells(bits)
