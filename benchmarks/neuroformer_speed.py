@@ -37,6 +37,29 @@ from neuroai.training.capture import CapturedStep
 CASES = {"A": (386, 1.0, False), "B": (2023, 0.5, True)}
 
 
+class Rows(dict[str, Any]):
+    """Measurements, printed and written as they come."""
+
+    def __init__(self, out: Path | None, device: str) -> None:
+        super().__init__()
+        self.out, self.device = out, device
+
+    def note(self, name: str, row: dict[str, float]) -> None:
+        self[name] = row
+        print(f"{name}: " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+        if self.out is None:
+            return
+        content = {
+            "script": "benchmarks/neuroformer_speed.py",
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "results": dict(self),
+        }
+        self.out.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
 def poisson(n_units: int, rate: float, seconds: float, seed: int = 25) -> Recording:
     rng = np.random.default_rng(seed)
     counts = rng.poisson(rate * 0.01, (round(seconds / 0.01), n_units))
@@ -272,57 +295,45 @@ def generation(
             "wall_s": wall, "cpu_s": cpu, "spikes_per_s": n / wall, "spikes_per_cpu_s": n / cpu}  # fmt: skip
 
 
-def training_on_cpu(repeats: int) -> dict[str, Any]:
-    rows: dict[str, Any] = {}
+def training_on_cpu(rows: Rows, repeats: int) -> None:
     for case, (n_units, _, video) in CASES.items():
         for name, config in configs(n_units, video).items():
             for bf16 in (False, True):
                 key = f"{case} train {name}" + (", bf16" if bf16 else "")
-                rows[key] = training(config, 8, repeats, "cpu", bf16=bf16)
-                show(key, rows[key])
+                rows.note(key, training(config, 8, repeats, "cpu", bf16=bf16))
         for precision in ("", ", bf16"):
             theirs = rows[f"{case} train published{precision}"]
             for name in (f"packed{precision}", f"default readout{precision}"):
                 ours, key = rows[f"{case} train {name}"], f"{case} ratio {name}"
-                rows[key] = {k: theirs[f"{k}_s"] / ours[f"{k}_s"] for k in ("wall", "cpu")}
+                ratio = {k: theirs[f"{k}_s"] / ours[f"{k}_s"] for k in ("wall", "cpu")}
                 single = rows[f"{case} train published"]["cpu_s"]
-                rows[key]["cpu, published in single"] = single / ours["cpu_s"]
-                show(key, rows[key])
-    return rows
+                rows.note(key, ratio | {"cpu, published in single": single / ours["cpu_s"]})
 
 
-def generation_on_cpu() -> dict[str, Any]:
-    rows: dict[str, Any] = {}
+def generation_on_cpu(rows: Rows) -> None:
     for case, key, n in (("C", "A", 3), ("D", "B", 1)):
         n_units, _, video = CASES[key]
         variants = configs(n_units, video)
-        rows[f"{case} generate published"] = generation_published(variants["published"], n, video)
-        published = {"top_p": 0.95, "ordered": False, "limit": 98}
-        rows[f"{case} generate packed"] = generation(variants["packed"], 128, 1, "cpu", **published)
-        rows[f"{case} generate default readout"] = generation(variants["default readout"], 128, 1, "cpu")
-        for name in ("published", "packed", "default readout"):
-            show(f"{case} generate {name}", rows[f"{case} generate {name}"])
+        rows.note(f"{case} generate published", generation_published(variants["published"], n, video))
+        for name in ("packed", "default readout"):
+            options = {"top_p": 0.95, "ordered": False, "limit": 98} if name == "packed" else {}
+            rows.note(f"{case} generate {name}", generation(variants[name], 128, 1, "cpu", **options))
         for name in ("packed", "default readout"):
             ours, theirs = (rows[f"{case} generate {n}"] for n in (name, "published"))
             per = {"wall": "spikes_per_s", "cpu": "spikes_per_cpu_s"}
-            rows[f"{case} ratio {name}"] = {k: ours[v] / theirs[v] for k, v in per.items()}
-            show(f"{case} ratio {name}", rows[f"{case} ratio {name}"])
-    return rows
+            rows.note(f"{case} ratio {name}", {k: ours[v] / theirs[v] for k, v in per.items()})
 
 
-def generation_on_gpu() -> dict[str, Any]:
-    rows: dict[str, Any] = {}
+def generation_on_gpu(rows: Rows) -> None:
     variants = configs(386, False)
     for n_windows, n_samples in ((4096, 8), (2048, 4), (1024, 1)):
         for name in ("default readout", "packed"):
             key = f"generate {name} {n_windows} x {n_samples}"
-            rows[key] = generation(variants[name], n_windows, n_samples, "cuda", bf16=True, limit=256)
-            show(key, rows[key])
-    return rows
+            rows.note(key, generation(variants[name], n_windows, n_samples, "cuda", bf16=True, limit=256))
 
 
-def training_on_gpu(repeats: int) -> dict[str, Any]:
-    rows: dict[str, Any] = {"peak_tflops": peak()}
+def training_on_gpu(rows: Rows, repeats: int) -> None:
+    rows["peak_tflops"] = peak()
     variants = configs(386, False)
     default = variants["default readout"]
     wide = replace(default, width=1024, heads=8)
@@ -332,20 +343,17 @@ def training_on_gpu(repeats: int) -> dict[str, Any]:
     ]
     runs += [(f"default readout {n}", default, n, True) for n in (160, 1024, 4096)]
     runs += [("default readout width 1024, 1024", wide, 1024, True)]
+    for n, recorded in ((n, r) for n in (160, 1024) for r in (False, True)):
+        kind = ", recorded" if recorded else ""
+        rows.note(f"loop default readout {n}{kind}", loop(default, n, 40, recorded=recorded))
     for name, config, batch, bf16 in runs:
         for recorded in (False, True)[: 1 if config.padded else 2]:
             torch.cuda.reset_peak_memory_stats()
             key = f"train {name}" + (", recorded" if recorded else "")
-            rows[key] = training(config, batch, repeats, "cuda", bf16=bf16, recorded=recorded)
-            if "tflops" in rows[key]:
-                rows[key]["share_of_peak"] = rows[key]["tflops"] / rows["peak_tflops"]
-            show(key, rows[key])
-    for batch in (160, 1024):
-        for recorded in (False, True):
-            key = f"loop default readout {batch}" + (", recorded" if recorded else "")
-            rows[key] = loop(default, batch, 40, recorded=recorded)
-            show(key, rows[key])
-    return rows
+            row = training(config, batch, repeats, "cuda", bf16=bf16, recorded=recorded)
+            if "tflops" in row:
+                row["share_of_peak"] = row["tflops"] / rows["peak_tflops"]
+            rows.note(key, row)
 
 
 def peak() -> float:
@@ -353,10 +361,6 @@ def peak() -> float:
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     wall, _ = timed(lambda: a @ b, 10, "cuda")
     return 2 * 8192**3 / wall / 1e12
-
-
-def show(name: str, row: dict[str, float]) -> None:
-    print(f"{name}: " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
 
 
 def main() -> None:
@@ -368,27 +372,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     check(options.device)
-    rows: dict[str, Any] = {}
     gpu = options.device == "cuda"
+    rows = Rows(options.out, torch.cuda.get_device_name() if gpu else platform.machine())
     if "generate" in options.parts:
-        rows |= generation_on_gpu() if gpu else generation_on_cpu()
+        generation_on_gpu(rows) if gpu else generation_on_cpu(rows)
     if "train" in options.parts:
-        rows |= training_on_gpu(options.repeats) if gpu else training_on_cpu(options.repeats)
-    name = (
-        torch.cuda.get_device_name()
-        if options.device == "cuda"
-        else platform.processor() or platform.machine()
-    )
-    content = {
-        "script": "benchmarks/neuroformer_speed.py",
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "results": rows,
-    }
-    if options.out:
-        options.out.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        training_on_gpu(rows, options.repeats) if gpu else training_on_cpu(rows, options.repeats)
 
 
 if __name__ == "__main__":
