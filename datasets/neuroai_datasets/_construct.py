@@ -324,6 +324,12 @@ def _events(events: Mapping[str, npt.ArrayLike], name: str) -> xr.Dataset:
             raise DataError(
                 f"{name}: events[{key!r}] holds {bad.size} NaN or Inf, first at event {int(bad[0])}"
             )
+    ends = np.flatnonzero(columns["duration"] < 0)
+    if ends.size:
+        raise DataError(
+            f"{name}: {ends.size} events last less than 0 s, first event {int(ends[0])}: correct their "
+            "durations"
+        )
     return xr.Dataset({k: ("event", v) for k, v in columns.items()})
 
 

@@ -111,6 +111,8 @@ class SpikeTrains:
         """
         if repair not in ("none", "sort"):
             raise DataError(f"repair = {repair!r}: expected 'none' or 'sort'")
+        if interval is not None and not (np.isfinite(interval).all() and interval[0] <= interval[1]):
+            raise DataError(f"interval = {interval}: expected (start, stop) in finite seconds, in this order")
         trains = [to_seconds(t, unit or "s") for t in times]
         if unit is None:
             check_unit(trains)

@@ -63,15 +63,15 @@ class Job:
         Raises
         ------
         ConfigError
-            For an unknown selection or split, a device that is not here, or a learning rate out of range.
+            For an unknown selection or split, a device that is not here, or numbers out of range.
         DataError
-            If it holds neither spikes nor a series of counts.
+            If it holds neither spikes nor a series of counts, or no spike at all.
         """
         if options.get("split") not in _SPLITS:
             raise ConfigError(f"found split={options.get('split')!r}; there are: {', '.join(_SPLITS)}")
-        rate = options.get("learning_rate", 1.0)
-        if not 0 < rate < float("inf"):
-            raise ConfigError(f"learning_rate={rate}: expected a number above 0, such as 1e-3")
+        rate, seed = options.get("learning_rate", 1.0), options.get("seed", 0)
+        if not 0 < rate < float("inf") or seed < 0:
+            raise ConfigError(f"learning_rate={rate}, seed={seed}: expected a rate above 0, a seed from 0")
         check_device(options.get("device", "cpu"))
         opened, name = open_recording(recording, selection, options)
         if opened.spikes is None and (opened.responses is None or opened.period is None):
@@ -79,6 +79,9 @@ class Job:
                 f"{opened.name} holds neither spike trains nor a series of counts: `neuroai spikes` needs "
                 "one of them"
             )
+        if opened.spikes is not None and not opened.spikes.n_spikes:
+            raise DataError(f"{opened.name} holds no spike: there is nothing to learn or to compare with")
+        _check_lengths(opened, options)
         return cls(command, opened, name, options, selection, progress or silent)
 
     def run(
@@ -105,6 +108,19 @@ class Job:
         if self.options.get("device", "cpu") == "cpu":
             return Fabric(accelerator="cpu", devices=1)
         return Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
+
+
+def _check_lengths(recording: "Recording", options: Mapping[str, Any]) -> None:
+    """Refuse windows and pasts longer than the recording, before a model is made for them."""
+    if recording.spikes is not None:
+        start, stop = recording.spikes.span()
+    else:
+        start, stop = 0.0, float(recording.n_samples * (recording.period or 0.0))
+    for name in ("window", "past"):
+        if options.get(name, 0.0) > stop - start:
+            raise ConfigError(
+                f"{name}={options[name]:g}: {recording.name} lasts {stop - start:g} s; expected much less"
+            )
 
 
 def session_of(recording: "Recording") -> str:

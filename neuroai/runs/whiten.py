@@ -142,6 +142,7 @@ def _whitened(recording: "Recording", config: dict[str, Any], report: "Progress"
     from neuroai.runs.methods import data_facts
 
     x, runs, kept = _responses(recording)
+    _check_shape(config, x.shape[1])
     halves, split = _halves(recording, len(x), config["seed"])
     near = _near(config, x.shape[1])
     pairs: list[tuple[Array, Array]] = []
@@ -238,6 +239,12 @@ def _responses(recording: "Recording") -> "tuple[Array, NDArray[np.int64], NDArr
         np.asarray(responses["run"].values) if "run" in responses.coords else np.zeros(len(x), dtype=np.int64)
     )
     kept = x.max(axis=0) > x.min(axis=0)
+    with np.errstate(over="ignore"):
+        variance = x[:, kept].var(axis=0)
+    if not ((variance > 0) & np.isfinite(variance)).all():
+        raise ConfigError(
+            "variances are too large or too small for float64: change the unit of the responses"
+        )
     if len(x) < 4 or not kept.any():
         raise ConfigError(
             f"found {len(x)} samples and {int(kept.sum())} targets that vary: too few to whiten"
@@ -276,6 +283,15 @@ def _applied(fitted: Any, config: Mapping[str, Any], x: "Array", runs: "NDArray[
     for run in np.unique(runs):
         white[runs == run] = fitted.adapt(x[runs == run]).transform(x[runs == run])
     return white
+
+
+def _check_shape(config: Mapping[str, Any], n: int) -> None:
+    """Refuse a grid that has not as many places as there are targets."""
+    import math
+
+    shape = config.get("shape")
+    if config["method"] == "local" and shape and (min(shape) < 1 or math.prod(shape) != n):
+        raise ConfigError(f"shape={tuple(shape)}: expected a grid of the {n} targets that vary")
 
 
 def _near(config: Mapping[str, Any], n: int) -> "NDArray[np.bool_] | None":

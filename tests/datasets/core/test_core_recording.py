@@ -55,6 +55,18 @@ def test_series() -> None:
     assert r.spikes is None
 
 
+def test_events_that_end_before_they_start_are_refused() -> None:
+    events = {"onset": [0.0, 2.0], "duration": [1.0, -1.0]}
+    with pytest.raises(DataError, match="1 events last less than 0 s, first event 1"):
+        Recording.from_arrays(np.eye(4), name="t", period=1.0, events=events)
+
+
+@pytest.mark.parametrize("interval", [(0.0, np.nan), (0.0, np.inf), (3.0, 0.0)])
+def test_intervals_are_finite_and_in_order(interval: tuple[float, float]) -> None:
+    with pytest.raises(DataError, match="finite seconds, in this order"):
+        Recording.from_spikes([[]], name="s", interval=interval)
+
+
 def test_trials_take_pictures_in_order_when_lengths_agree() -> None:
     pictures = ArrayStimulus(np.zeros((4, 2, 2), np.uint8))
     r = Recording.from_arrays(np.eye(4), name="t", stimulus=pictures)

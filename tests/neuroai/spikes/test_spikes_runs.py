@@ -106,8 +106,11 @@ def untrained(folder: Path, sessions: dict[str, int]) -> Path:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"learning_rate": -1.0}, "learning_rate=-1.0: expected a number above 0"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0, seed=0: expected a rate above 0"),
         ({"learning_rate": float("nan")}, "learning_rate=nan"),
+        ({"seed": -1}, "seed=-1: expected"),
+        ({"window": 1e6}, "window=1e.06: simulated place cells lasts"),
+        ({"past": 1e6}, "past=1e.06: simulated place cells lasts"),
         ({"device": "cuda:99"}, "'cuda:99', but there are"),
         ({"device": "abacus"}, "expected cpu, cuda"),
     ],
@@ -117,6 +120,13 @@ def test_what_cannot_be_trained_is_said(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train(place, out=tmp_path / "run", **option)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_silent_recording_is_refused_before_training(tmp_path: Path) -> None:
+    silent = Recording.from_spikes([[], []], name="silent", interval=(0.0, 20.0))
+    with pytest.raises(DataError, match="silent holds no spike"):
+        train(silent, out=tmp_path / "run")
     assert not list(tmp_path.iterdir())
 
 

@@ -79,6 +79,12 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
         whiten(recording(), method="sphere", out=tmp_path / "run")
     with pytest.raises(ConfigError, match="window=0"):
         whiten(recording(), method="local", window=0, out=tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"shape=\(3, 3\): expected a grid of the \d+ targets"):
+        whiten(recording(), method="local", shape=(3, 3), out=tmp_path / "run")
+    noise = np.random.default_rng(0).standard_normal((20, 3))
+    for scale in (1e200, 1e-200):
+        with pytest.raises(ConfigError, match="too large or too small"):
+            whiten(Recording.from_arrays(scale * noise, name="far"), out=tmp_path / "run")
     flat = Recording.from_arrays(np.ones((9, 2)), name="flat")
     with pytest.raises(ConfigError, match="too few to whiten"):
         whiten(flat, out=tmp_path / "run")
