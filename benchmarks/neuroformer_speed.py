@@ -45,6 +45,7 @@ class Rows(dict[str, Any]):
         self.out, self.device = out, device
 
     def note(self, name: str, row: dict[str, float]) -> None:
+        """Keep one measurement."""
         self[name] = row
         print(f"{name}: " + "  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
         if self.out is None:

@@ -18,7 +18,9 @@ from triton.runtime.jit import JITFunction
 from neuroai_kernels.event_matmul import SpikeList, SynapseIndex, event_matmul
 from neuroai_kernels.linear_scan import linear_scan
 from neuroai_kernels.neuron_scan import Adaptation, neuron_scan
+from neuroai_kernels.ragged_attention import ragged_attention
 from neuroai_kernels.stdp import StdpRule, StdpTraces, stdp_step
+from neuroai_kernels.window_attention import window_attention
 
 TARGET = GPUTarget("cuda", 90, 32)
 OPTIONS = ("num_warps", "num_stages")
@@ -84,8 +86,18 @@ def synapses() -> None:
         )
 
 
+def attention() -> None:
+    """Forward and backward of packed windows, and a step of a decoder."""
+    offsets = torch.tensor([0, 20, 40], dtype=torch.int32)
+    x = torch.randn(40, 8, 32, dtype=torch.bfloat16, requires_grad=True)
+    window_attention(x, x, x, offsets, offsets, 20, 20, causal=True, implementation="gpu").sum().backward()
+    ragged_attention(x, x, x, *torch.ones(2, 40, dtype=torch.int64), implementation="gpu")
+
+
 def main() -> None:
-    for name in ("event_matmul", "linear_scan", "neuron_scan", "stdp"):
+    for name in (
+        "event_matmul", "linear_scan", "neuron_scan", "ragged_attention", "stdp", "window_attention",
+    ):  # fmt: skip
         import_module(f"neuroai_kernels.{name}.gpu")
     JITFunction.run = compile_launch
     # Allows the GPU form on the CPU; the kernels above have been made for the compiler.
@@ -93,6 +105,7 @@ def main() -> None:
     spiking_neurons()
     recurrences()
     synapses()
+    attention()
 
 
 if __name__ == "__main__":
