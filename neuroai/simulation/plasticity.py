@@ -3,6 +3,7 @@
 In each step, in this order: spikes that arrive depress their synapses by the traces of earlier post spikes
 and deliver the new weights; neurons are updated; those that spike potentiate their synapses by the traces of
 earlier arrivals; traces rise. The delay lies on the axon: a pair is as far apart as arrival and post spike.
+On a CPU potentiations wait until a synapse's next arrival, or until someone looks at the weights.
 """
 
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from neuroai.errors import ConfigError
 from neuroai_kernels._numba import vector_jit
 from neuroai_kernels.connectivity import Connection, draw_rows
 from neuroai_kernels.event_matmul.index import SynapseIndex
-from neuroai_kernels.stdp import StdpRule, StdpTraces
-from neuroai_kernels.stdp.cpu import decay_table, depress, potentiate, raise_traces
+from neuroai_kernels.stdp import StdpRule, StdpTraces, WaitingSpikes, catch_up
+from neuroai_kernels.stdp.cpu import decay_table, raise_traces
+from neuroai_kernels.stdp.cpu_waiting import amounts_of, arrive, wait, waiting_table
 
 __all__ = ["PlasticArrays", "PlasticProjections", "PlasticState", "learn_from_arrivals", "learn_from_spikes"]
 
@@ -54,25 +56,33 @@ class PlasticState:
         rows = draw_rows(connections, seed, n, n) if connections else None
         empty = torch.empty(0, dtype=torch.int32)
         indptr = torch.zeros(n + 1, dtype=torch.int64) if rows is None else rows.indptr
-        self.weights = torch.empty(0) if rows is None else rows.weights
-        if len(self.weights) and float(self.weights.min()) < 0:
+        self._weights = torch.empty(0) if rows is None else rows.weights
+        if len(self._weights) and float(self._weights.min()) < 0:
             raise ConfigError(
-                f"found a plastic weight of {float(self.weights.min()):g}: expected 0 to w_max, as plastic "
+                f"found a plastic weight of {float(self._weights.min()):g}: expected 0 to w_max, as plastic "
                 "synapses are excitatory"
             )
         self.synapses = SynapseIndex(indptr, empty if rows is None else rows.targets, n)
         self.traces = StdpTraces.silent(n, n, step)
+        self.waiting = WaitingSpikes.none(n if plastic is not None else 0)
         slots = 1 if plastic is None else 1 << plastic.delay.bit_length()
         self.past = torch.zeros((slots, n if plastic is not None else 0), dtype=torch.int32)
         self.past_counts = torch.zeros(slots, dtype=torch.int32)
 
     @property
+    def weights(self) -> Tensor:
+        """Weights of all plastic synapses, up to date."""
+        if self.plastic is not None:
+            catch_up(self._weights, self.synapses, self.traces, self.waiting, self.plastic.rule)
+        return self._weights
+
+    @property
     def nbytes(self) -> int:
-        """Bytes of synapses both ways, weights and spikes under way."""
+        """Bytes of synapses both ways, weights, spikes under way and spikes that wait."""
         if self.plastic is None:
             return 0
         both = self.synapses.transposed
-        parts = (self.synapses.indptr, self.synapses.indices, self.weights, self.past)
+        parts = (self.synapses.indptr, self.synapses.indices, self._weights, self.past, self.waiting.steps)
         return sum(part.nbytes for part in (*parts, both.indptr, both.sources, both.places))
 
     def arrays(self) -> PlasticArrays:
@@ -84,20 +94,21 @@ class PlasticState:
         places = (
             index.indptr,
             index.indices,
-            self.weights,
+            self._weights,
             back.indptr,
             back.sources,
             back.places,
         )
         traces = (t.pre, t.pre_step, t.post, t.post_step, self.past, self.past_counts)
-        amounts = (rule.a_plus, rule.a_minus, rule.mu_plus, rule.mu_minus, rule.w_max)
         return (
             *(part.numpy() for part in (*places, *traces)),
             decay_table(rule.tau_plus, t.period),
             decay_table(rule.tau_minus, t.period),
-            np.array(amounts),
+            amounts_of(rule),
             delay,
             channel * self.n,
+            waiting_table(rule.tau_plus, t.period),
+            self.waiting.steps.numpy(),
         )
 
     def state(self) -> dict[str, Tensor]:
@@ -118,13 +129,16 @@ class PlasticState:
 
 @vector_jit
 def learn_from_arrivals(p: PlasticArrays, slot: NDArray[Any], step: int) -> None:
-    """Depress the synapses of arriving spikes, and add their new weights to this step's slot."""
+    """Bring the synapses of arriving spikes up to date, depress them, add their weights to the slot."""
     indptr, indices, weights, past, counts, amounts = p[0], p[1], p[2], p[10], p[11], p[14]
     here = (step - p[15]) & (past.shape[0] - 1)
     arriving, count, offset = past[here], counts[here], p[16]
-    depress(
-        weights, indptr, indices, p[8], p[9], p[13], step, arriving, count, amounts[1], amounts[3], amounts[4]
-    )
+    if count > 0:
+        arrive(
+            weights, indptr, indices, p[6], p[7], p[17], p[8], p[9], p[13], p[18], step, arriving, count,
+            amounts,
+        )  # fmt: skip
+        raise_traces(p[6], p[7], p[12], step, arriving, count)
     for i in range(count):
         for j in range(indptr[arriving[i]], indptr[arriving[i] + 1]):
             slot[offset + indices[j]] += weights[j]
@@ -132,13 +146,9 @@ def learn_from_arrivals(p: PlasticArrays, slot: NDArray[Any], step: int) -> None
 
 @vector_jit
 def learn_from_spikes(p: PlasticArrays, spikes: NDArray[np.int32], count: int, step: int) -> None:
-    """Potentiate the synapses onto neurons that spiked, raise all traces, send the spikes on their way."""
-    weights, past, counts, amounts = p[2], p[10], p[11], p[14]
-    potentiate(
-        weights, p[3], p[4], p[5], p[6], p[7], p[12], step, spikes, count, amounts[0], amounts[2], amounts[4]
-    )
-    here = (step - p[15]) & (past.shape[0] - 1)
-    raise_traces(p[6], p[7], p[12], step, past[here], counts[here])
+    """Let spikes wait for the next arrivals, raise post traces, send the spikes on their way."""
+    past, counts = p[10], p[11]
+    wait(p[2], p[3], p[4], p[5], p[6], p[7], p[17], p[18], step, spikes, count, p[14])
     raise_traces(p[8], p[9], p[13], step, spikes, count)
     here = step & (past.shape[0] - 1)
     counts[here] = count

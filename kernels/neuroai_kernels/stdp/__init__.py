@@ -1,6 +1,8 @@
 r"""Pair-based spike-timing-dependent plasticity in trace form, on the spikes of both sides."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neuroai_kernels._dispatch import Implementation, choose
@@ -9,8 +11,9 @@ from neuroai_kernels.event_matmul.index import SynapseIndex
 from neuroai_kernels.stdp import reference
 from neuroai_kernels.stdp.rule import StdpRule as StdpRule
 from neuroai_kernels.stdp.rule import StdpTraces as StdpTraces
+from neuroai_kernels.stdp.waiting import WaitingSpikes as WaitingSpikes
 
-__all__ = ["StdpRule", "StdpTraces", "stdp_step"]
+__all__ = ["StdpRule", "StdpTraces", "WaitingSpikes", "catch_up", "stdp_step"]
 
 
 def _check(weights: Tensor, synapses: SynapseIndex, traces: StdpTraces, pre: Tensor, post: Tensor) -> None:
@@ -42,6 +45,7 @@ def stdp_step(
     step: int | Tensor,
     rule: StdpRule,
     *,
+    waiting: WaitingSpikes | None = None,
     implementation: Implementation | None = None,
 ) -> None:
     r"""One time step of plasticity, in place.
@@ -64,6 +68,10 @@ def stdp_step(
     step : int, or int64 tensor (1,) on the weights' device
         Counts up; a step may be left out when nothing spikes.
     rule : StdpRule
+    waiting : WaitingSpikes, optional
+        Written to. Potentiations then wait for the next spike of their source: afterwards the weights of the
+        sources in ``pre`` are up to date, all others when :func:`catch_up` was called. Used by the CPU's form
+        (half the time); others move all weights at once.
     implementation : {"reference", "cpu", "gpu"}, optional
         By the device when left out.
 
@@ -71,6 +79,8 @@ def stdp_step(
     ------
     ShapeError
         If shapes or dtypes do not fit.
+    ValueError
+        If spikes are to wait at step 2^31 or later.
 
     Notes
     -----
@@ -101,6 +111,61 @@ def stdp_step(
         from neuroai_kernels.stdp import cpu
 
         spikes = (_listed(pre).numpy(), _listed(post).numpy())
-        cpu.stdp_step(weights.detach().numpy(), synapses, traces, *spikes, int(step), rule)
+        if waiting is None:
+            cpu.stdp_step(weights.detach().numpy(), synapses, traces, *spikes, int(step), rule)
+        else:
+            from neuroai_kernels.stdp import cpu_waiting
+
+            steps = _checked(waiting, synapses, int(step))
+            cpu_waiting.stdp_step(weights.detach().numpy(), synapses, traces, steps, *spikes, int(step), rule)
     else:
         reference.stdp_step(weights, synapses, traces, pre, post, step, rule)
+
+
+def _checked(waiting: WaitingSpikes, synapses: SynapseIndex, step: int) -> NDArray[np.int32]:
+    if waiting.steps.shape[1] != synapses.n_post:
+        raise ShapeError(f"spikes of {waiting.steps.shape[1]} targets wait: expected {synapses.n_post}")
+    if step >= 2**31:
+        raise ValueError(f"step={step}: spikes wait up to step 2^31 - 1; leave waiting out")
+    return waiting.steps.numpy()
+
+
+def catch_up(
+    weights: Tensor, synapses: SynapseIndex, traces: StdpTraces, waiting: WaitingSpikes, rule: StdpRule
+) -> None:
+    """Bring all weights up to date: afterwards no spike waits.
+
+    Parameters
+    ----------
+    weights, synapses, traces, waiting, rule
+        As :func:`stdp_step` had them; weights and waiting are written to.
+
+    Raises
+    ------
+    ShapeError
+        If shapes do not fit.
+
+    Notes
+    -----
+    Time in proportion to all synapses, once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> synapses = SynapseIndex(torch.tensor([0, 1]), torch.tensor([0], dtype=torch.int32), 1)
+    >>> weights, traces = torch.tensor([0.5]), StdpTraces.silent(1, 1, period=1e-3)
+    >>> rule, waiting = StdpRule(a_plus=0.1, a_minus=0.1, w_max=1.0), WaitingSpikes.none(1)
+    >>> yes, no = torch.tensor([True]), torch.tensor([False])
+    >>> stdp_step(weights, synapses, traces, yes, no, 0, rule, waiting=waiting)
+    >>> stdp_step(weights, synapses, traces, no, yes, 20, rule, waiting=waiting)
+    >>> catch_up(weights, synapses, traces, waiting, rule)
+    >>> weights
+    tensor([0.5368])
+    """
+    everyone = torch.zeros(synapses.n_pre, dtype=torch.bool), torch.zeros(synapses.n_post, dtype=torch.bool)
+    _check(weights, synapses, traces, *everyone)
+    steps = _checked(waiting, synapses, 0)
+    if bool((waiting.steps[0] >= 0).any()):
+        from neuroai_kernels.stdp import cpu_waiting
+
+        cpu_waiting.catch_up_all(weights.detach().numpy(), synapses, traces, steps, rule)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from neuroai_kernels._numba import jit
 from neuroai_kernels.event_matmul.index import SynapseIndex
+from neuroai_kernels.stdp.moves import move_values, padded
 from neuroai_kernels.stdp.rule import StdpRule, StdpTraces
 
-__all__ = ["decay_table", "depress", "potentiate", "raise_traces", "stdp_step"]
+__all__ = ["decay_table", "depress", "look_all_up", "look_up", "potentiate", "raise_traces", "stdp_step"]
 
 Reals = NDArray[Any]
 Steps = NDArray[np.int64]
@@ -39,17 +40,18 @@ def _decay(table: NDArray[np.float64], age: int) -> float:
 
 
 @jit
-def _look_up(
+def look_up(
     trace: Reals, last: Steps, table: NDArray[np.float64], step: int, neurons: Ids, now: Reals
 ) -> None:
-    """Traces of some neurons at this step."""
+    """Traces of some neurons at this step, written to ``now``."""
     for neuron in neurons:
         n = np.uint64(neuron)
         now[n] = trace[n] * _decay(table, step - last[n])
 
 
 @jit
-def _look_all_up(trace: Reals, last: Steps, table: NDArray[np.float64], step: int, now: Reals) -> None:
+def look_all_up(trace: Reals, last: Steps, table: NDArray[np.float64], step: int, now: Reals) -> None:
+    """Traces of all neurons at this step."""
     for n in range(len(trace)):
         now[n] = trace[n] * _decay(table, step - last[n])
 
@@ -82,10 +84,11 @@ def _move_scattered_row(
     weights: Reals, places: NDArray[Any], partners: Ids, now: Reals, size: float, power: float, w_max: float
 ) -> None:
     """The same by way of a copy: powers take so long that no fetches would be underway beside them."""
-    values = np.empty(len(places), weights.dtype)
+    room = padded(len(places))
+    values, traces = np.zeros(room, weights.dtype), np.zeros(room, weights.dtype)
     for k in range(len(places)):
-        values[k] = weights[np.uint64(places[k])]
-    _move_row(values, None, partners, now, size, power, w_max)
+        values[k], traces[k] = weights[np.uint64(places[k])], now[np.uint64(partners[k])]
+    move_values(values, traces, room, size, power, w_max)
     for k in range(len(places)):
         weights[np.uint64(places[k])] = values[k]
 
@@ -114,12 +117,12 @@ def _move(
         return
     now, all_at_once = np.empty(len(trace), weights.dtype), visits > len(trace)
     if all_at_once:
-        _look_all_up(trace, last, table, step, now)
+        look_all_up(trace, last, table, step, now)
     for s in range(n_spikes):
         first, stop = indptr[spikes[s]], indptr[spikes[s] + 1]
         row = partners[first:stop]
         if not all_at_once:
-            _look_up(trace, last, table, step, row, now)
+            look_up(trace, last, table, step, row, now)
         if places is None:
             _move_row(weights[first:stop], None, row, now, size, power, w_max)
         elif power == 0.0 or power == 1.0:
