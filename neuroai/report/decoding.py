@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 from neuroai import plotting
+from neuroai.report.data_terms import data_terms
 from neuroai.report.page import Figure, Page, Section, Table
 
 
@@ -59,9 +60,6 @@ def decoding_page(content: DecodingContent) -> Page:
     figure = plotting.confusion_matrix(content.confusion, content.categories).get_figure()
     assert isinstance(figure, Drawing)  # drawn above, into a figure of its own
     caption = "Blocks by the category shown (row) and decoded (column); no number: none."
-    terms = [
-        f"{key.capitalize()}: {content.data[key]}" for key in ("citation", "licence") if key in content.data
-    ]
     return Page(
         title=f"Decoding of {content.data.get('title') or summary.get('recording', 'recording')}",
         subtitle=f"{len(content.categories)} categories, one run left out at a time",
@@ -74,8 +72,8 @@ def decoding_page(content: DecodingContent) -> Page:
         sections=[
             Section("Confusions", figures=[Figure("confusion", plotting.to_svg(figure), caption, wide=True)]),
             Section("Categories and runs", tables=[_categories(content), _runs(content)]),
-            Section("Methods", paragraphs=[*content.methods, *terms]),
-            Section("Reproduction", preformatted=content.config),
+            Section("Methods", paragraphs=[*content.methods, *data_terms(content.data)]),
+            Section("Configuration", preformatted=content.config),
         ],
     )
 

@@ -28,8 +28,8 @@ def segment_page(
     total = false + miss
     chosen = (theta, total) if total > 0 else None
     told = (
-        f"Chance matches fall with the threshold, misses at {summary['noise']:.0%} noise rise. Square: sum "
-        f"at threshold {theta}. Shaded: where NMDA spikes were measured to start."
+        f"Chance matches fall with the threshold, misses at {summary['noise']:.0%} noise rise. Square: their "
+        f"sum at threshold {theta}. Shaded: where NMDA spikes were measured to start."
     )
     figures = [
         Figure("threshold", _svg(error_lines(by_threshold, chosen=chosen, measured=True)), told),
@@ -119,7 +119,10 @@ def continual_page(
         "learning rate",
         "strength",
     )
-    pairs = [[g["better"], g["worse"], g["mean"], g["low"], g["high"]] for g in summary["gaps"]]
+    pairs = [
+        [found[g["better"]]["title"], found[g["worse"]]["title"], g["mean"], g["low"], g["high"]]
+        for g in summary["gaps"]
+    ]
     best = max(found.values(), key=lambda entry: entry["mean"])
     return Page(
         title=f"Continual learning of {summary['tasks']} permuted tasks",

@@ -1,12 +1,13 @@
 """The report of one encoding run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from neuroai.report import drawings
 from neuroai.report.content import Array, EncodingContent
+from neuroai.report.data_terms import data_terms
 from neuroai.report.page import Figure, Page, Section, Table, format_number
 
 #: A table of targets lists at most so many; ``result.nc`` holds all.
@@ -212,26 +213,20 @@ def _targets(content: EncodingContent) -> Section:
         for index in order.tolist()
     ]
     total = content.r.size
-    which = f"the best {len(rows)} of {total} targets" if len(rows) < total else f"all {total} targets"
+    whole = "the one target" if total == 1 else f"all {total} targets"
+    which = f"the best {len(rows)} of {total} targets" if len(rows) < total else whole
     caption = f"Scores of {which}; result.nc holds every target. Click a heading to sort."
     return Section("Targets", tables=[Table(["target", "r", "R²", *kept], rows, caption)])
 
 
 def _methods(content: EncodingContent) -> Section:
-    data = content.data
-    lines: list[str] = list(content.methods)
-    lines += [f"Data: {data['citation']}"] if data.get("citation") else []
-    lines += [f"Licence of the data: {data['licence']}"] if data.get("licence") else []
-    for key, text in (("provenance", "Provenance"), ("repairs", "Repairs")):
-        if data.get(key):
-            lines.append(f"{text}: {'; '.join(str(item) for item in _listed(data[key]))}")
-    return Section("Methods and citations", paragraphs=lines)
+    return Section("Methods and citations", paragraphs=[*content.methods, *data_terms(content.data)])
 
 
 def _reproduction(content: EncodingContent) -> Section:
     rows = [[name, str(value)] for name, value in _flat(content.facts)]
     table = Table(["what", "value"], rows, "Versions, seeds, machine and checksums.")
-    told = "Save the lines below as config.toml and give it to `neuroai encode` with --config config.toml."
+    told = "Save the lines below as config.toml and give it to neuroai encode with --config config.toml."
     if content.summary.get("in_memory"):
         told = "Recording or features were made in memory: call neuroai.encode on them with these options."
     return Section("How to do it again", [told], tables=[table], preformatted=content.config)
@@ -243,10 +238,6 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         name = f"{prefix}{key}"
         pairs += _flat(value, f"{name} · ") if isinstance(value, Mapping) else [(name, value)]
     return pairs
-
-
-def _listed(value: Any) -> Sequence[Any]:
-    return [value] if isinstance(value, str) else list(value)
 
 
 def _normalised(content: EncodingContent) -> Array:

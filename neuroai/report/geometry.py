@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from neuroai.plotting.geometry import embedding, rdm_map, similarity_bars
 from neuroai.plotting.style import to_svg
+from neuroai.report.data_terms import data_terms
 from neuroai.report.page import Figure, Page, Section, Table
 
 Array = NDArray[np.float64]
@@ -75,7 +76,6 @@ def geometry_page(content: GeometryContent) -> Page:
         "Each point is a dissimilarity matrix; points are the closer the more similar two matrices are (multi"
         f"dimensional scaling of 1 - similarity, stress {content.stress:.3f})."
     )
-    lines = [*content.methods, *(f"{key}: {value}" for key, value in content.data.items() if value)]
     return Page(
         title=f"Models against {summary['recording']}",
         subtitle=f"{summary['n_conditions']} conditions, {_MEASURES[summary['measure']]}",
@@ -90,7 +90,7 @@ def geometry_page(content: GeometryContent) -> Page:
             ),
             Section("Embedding", figures=[Figure("embedding", _svg(placed), told)]),
             Section("Dissimilarities", figures=maps),
-            Section("Methods", paragraphs=lines),
+            Section("Methods", paragraphs=[*content.methods, *data_terms(content.data)]),
             Section("Configuration", preformatted=content.config),
         ],
     )

@@ -17,6 +17,7 @@ from neuroai.plotting.neuroformer import (
 )
 from neuroai.plotting.spikes import distribution_lines, raster
 from neuroai.plotting.style import to_svg
+from neuroai.report.data_terms import data_terms
 from neuroai.report.page import Figure, Page, Section, Table
 from neuroai.report.spikes_content import Connections, Decoded, Findings, Generation, Latents, Likelihood
 
@@ -55,7 +56,7 @@ def spikes_page(
         sections.append(_connections(findings.connections))
     if findings.latents is not None:
         sections.append(_latents(findings.latents))
-    lines = [*methods, *(f"{key}: {value}" for key, value in data.items() if value)]
+    lines = [*methods, *data_terms(data)]
     sections += [Section("Methods", paragraphs=lines), Section("Configuration", preformatted=config)]
     return Page(
         title=title,

@@ -103,7 +103,7 @@ def whitening_page(content: WhiteningContent, summary: Mapping[str, Any]) -> Pag
                 tables=[Table(columns, rows, "How white the responses are.")],
             ),
             Section("Methods", paragraphs=[content.told, *content.remarks]),
-            Section("Reproduce", preformatted=content.config),
+            Section("Configuration", preformatted=content.config),
         ],
     )
 

@@ -1,6 +1,7 @@
 """`neuroai dendrites`: what the commands compute, print and write."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,9 @@ def test_continual_writes_accuracies_intervals_and_gaps(
     (gap,) = summary["gaps"]
     final = {name: np.array(one["final"]) for name, one in summary["methods"].items()}
     assert gap["mean"] == pytest.approx((final[gap["better"]] - final[gap["worse"]]).mean())
+    page = (tmp_path / "run" / "report.html").read_text()
+    cells = re.findall(r"<td[^>]*>\s*(.*?)\s*</td>", page, re.S)
+    assert cells.count("k-winners only") == cells.count("MLP") == 2  # one name a method, in both tables
     with xr.open_datatree(tmp_path / "run" / "result.nc") as tree:
         accuracy = tree["accuracy"].sel(network="mlp").values
     np.testing.assert_allclose(accuracy[:, 1].mean(1), final["mlp"])
