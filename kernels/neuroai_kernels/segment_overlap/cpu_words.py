@@ -20,8 +20,8 @@ MOST = 255
 _TILE = 64
 # Where the digits of a tile begin; the words of eight slots lie before them.
 _DIGITS = 8 * _TILE
-# Segments whose digits wait until they are read row by row: a page of each row.
-_WAITING = 1024
+# Segments whose digits wait until they are read row by row: two pages of each row.
+_WAITING = 2048
 _ONES = np.uint64(0x0101010101010101)
 _BYTE = np.uint64(0xFF)
 Words = NDArray[np.uint64]
