@@ -118,7 +118,8 @@ def fit(
         For checkpoints; a killed run goes on from there, bit for bit.
     fabric : Fabric, optional
         Device, precision (``"bf16-mixed"``), and number of processes, as for
-        :func:`neuroai.training.train`; default one CPU process in single precision.
+        :func:`neuroai.training.train`; default one CPU process in single precision. On one GPU batches are
+        filled up to one shape and their steps recorded (:mod:`~neuroai.neuroformer.filling`).
     progress : callable, optional
 
     Returns
