@@ -5,12 +5,13 @@
 `steinmetz`: five folds over trials; a window is a whole trial, so each spike is predicted from all earlier
 ones of its trial. Bits a spike over each unit's mean rate in training trials, once from the exact event
 likelihood and once as the Poisson likelihood of the rates one bin ahead. `side`: the side of the higher
-contrast, from features of a model that has seen spikes of other trials alone, and from counts of thirds of
-the trial or of all of it, on the folds of the data's description; "chosen" is the best set of features in
-folds of the training trials, "averaged" the mean probability of all sets.
+contrast, from a model that has seen spikes of other trials alone (its features; its log expected counts), and
+from counts of thirds of the trial or of all of it, on the folds of the data's description; "chosen" is the
+best set of features in folds of the training trials, "averaged" the mean probability of all sets.
 `hippocampus`: position in windows of 250 ms while running, from labels of 1 to 100 % of the running windows
 of the training blocks: fine-tuned, pretrained on their spikes or from scratch; or with the pretrained model
-left as it is and its features mapped by time contrast. Blocked folds with a gap, and random folds beside.
+left as it is, its features mapped by time contrast, and the labels spread over that map and over time.
+Blocked folds with a gap, and random folds beside.
 """
 
 import argparse
@@ -34,6 +35,7 @@ KINDS = ("frozen", "asked", "counts", "tuned")
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     function = {"steinmetz": steinmetz, "side": side, "hippocampus": hippocampus}[job["task"]]
+    kept = () if job["task"] == "steinmetz" or job["features"] is None else (Path(job["features"]),)
     began = time.perf_counter()
     try:
         result = function(
@@ -44,11 +46,12 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             job["seed"],
             job["variant"],
             job["hyper"],
+            *kept,
         )
     except Exception as error:
         raise RuntimeError(f"{job}: {error!r}") from error
     return (
-        {k: v for k, v in job.items() if k != "folder"}
+        {k: v for k, v in job.items() if k not in ("folder", "features")}
         | result
         | {"seconds": round(time.perf_counter() - began, 2)}
     )
@@ -71,6 +74,7 @@ def jobs_of(options: argparse.Namespace) -> list[dict[str, Any]]:
             {
                 "task": task,
                 "folder": str(options.data),
+                "features": options.features and str(options.features),
                 "device": "cpu" if task == "hippocampus" else options.device,
                 "session": session,
                 "fold": fold,
@@ -197,6 +201,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--hyper", default="{}", help="JSON of settings that replace the defaults")
+    parser.add_argument(
+        "--features", type=Path, help="keep features of models here for later runs"
+    )
     parser.add_argument("--seconds", type=float, default=1e6, help="write what is done after this time")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

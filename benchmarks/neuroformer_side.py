@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from neuroformer_track import FOLDS, setup
+from neuroformer_track import FOLDS, kept_or_made, setup
 from neuroformer_visual import visual_config, visual_recording
 
 
@@ -58,24 +58,61 @@ def pretrained(recording: Any, trials: Trials, variant: str, seed: int, hyper: d
     return model, done.best_epoch
 
 
-def side(folder: Path, device: str, session: str, fold: int, seed: int, variant: str, hyper: dict) -> dict:
+def side_features(recording: Any, trials: Trials, seed: int, hyper: dict, device: str) -> dict[str, Any]:
+    """Of each trial: token features, their mean and the last; log expected counts in thirds, turned."""
+    from neuroai.neuroformer import rates
+    from neuroai.neuroformer.frozen import window_features
+
+    model, best_epoch = pretrained(recording, trials, "spikes", seed, hyper, device)
+    windows = model.windows(recording)
+    inside = window_features(model, windows)[:, : 2 * hyper["width"]]
+    pooled, last = np.split(inside, 2, axis=1)
+    log_rates = np.log(rates(model, windows).clip(1e-9))
+    thirds = log_rates.reshape(len(windows), 3, 13, -1).mean(axis=2).reshape(len(windows), -1)
+    seen = np.setdiff1d(np.arange(len(windows)), trials.test)
+    centre = thirds[seen].mean(axis=0)
+    axes = np.linalg.svd(thirds[seen] - centre, full_matrices=False)[2][:128]
+    return {"pooled": pooled, "last": last, "log_rates": (thirds - centre) @ axes.T, "best": best_epoch}
+
+
+def together(blocks: list[np.ndarray]) -> np.ndarray:
+    """Join blocks of features, each with a total variance of one."""
+    return np.concatenate([x / np.sqrt(x.var(axis=0).sum()) for x in blocks], axis=1)
+
+
+def side(
+    folder: Path,
+    device: str,
+    session: str,
+    fold: int,
+    seed: int,
+    variant: str,
+    hyper: dict,
+    kept: Path | None = None,
+) -> dict:
     """Pretrain on spikes alone, then decode the side; probabilities of the test trials come back."""
-    from neuroai.neuroformer.frozen import FrozenDecoder, window_features
+    from neuroai.neuroformer.frozen import FrozenDecoder
 
     recording = visual_recording(folder, session)
     right = sides(recording)
     trials = trials_of(right, fold, seed)
-    model, best_epoch = pretrained(recording, trials, "spikes", seed, hyper, device)
-    windows = model.windows(recording)
-    everything = window_features(model, windows, span=13)
-    inside, thirds = np.split(everything, [2 * hyper["width"]], axis=1)
-    total = np.sqrt((thirds.reshape(len(windows), 3, -1) ** 2).sum(axis=1))
+    found = kept_or_made(
+        kept and kept / f"side_{session}_{seed}_{fold}.npz",
+        lambda: side_features(recording, trials, seed, hyper, device),
+    )
+    n = len(right)
+    counts = recording.responses.values.reshape(n, 3, 13, -1).sum(axis=2).astype(float)
+    thirds, total = np.sqrt(counts).reshape(n, -1), np.sqrt(counts.sum(axis=1))
+    inside = np.concatenate([found["pooled"], found["last"]], axis=1).astype(float)
+    log_rates = found["log_rates"].astype(float)
     seen = {
         "features": inside,
+        "rates": log_rates,
         "counts": thirds,
         "total": total,
-        "features and counts": everything,
-        "features and total": np.concatenate([inside, total], axis=1),
+        "features and counts": together([inside, thirds]),
+        "features and total": together([inside, total]),
+        "rates and counts": together([log_rates, thirds, total]),
     }
     train, test = trials.train, trials.test
     readers = {name: FrozenDecoder("category").fit(x[train], right[train]) for name, x in seen.items()}
@@ -84,9 +121,10 @@ def side(folder: Path, device: str, session: str, fold: int, seed: int, variant:
     chance["chosen"] = chance[max(readers, key=lambda name: readers[name].score_)]
     chance["averaged"] = averaged
     return {
-        "best_epoch": best_epoch,
+        "best_epoch": int(found["best"]),
         "trial": test.tolist(),
         "right": right[test].astype(int).tolist(),
+        "inner_log_likelihood": {name: round(reader.score_, 4) for name, reader in readers.items()},
         "chance_right": {name: p.round(5).tolist() for name, p in chance.items()},
         "accuracy": {name: float(((p > 0.5) == right[test]).mean()) for name, p in chance.items()},
     }

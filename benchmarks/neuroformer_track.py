@@ -1,5 +1,6 @@
 """Place cells of a rat on a track: the hippocampus part of `neuroformer_recordings.py`."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,19 @@ def setup(device: str) -> Any:
 
     torch.set_num_threads(1)
     return Fabric(accelerator=device, devices=1, precision="32-true")
+
+
+def kept_or_made(file: Path | None, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Features from a file, where there is one; else made, and kept in it (half precision)."""
+    if file is not None and file.exists():
+        with np.load(file) as content:
+            return dict(content)
+    found = make()
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        small = {k: v.astype(np.float16) if np.asarray(v).dtype.kind == "f" else v for k, v in found.items()}
+        np.savez_compressed(file, **small)
+    return found
 
 
 def track_recording(folder: Path) -> tuple[Any, Any]:
@@ -67,7 +81,14 @@ def track_split(windows: Any, running: np.ndarray, how: str, fold: int) -> tuple
 
 
 def hippocampus(
-    folder: Path, device: str, session: str, fold: int, seed: int, variant: str, hyper: dict
+    folder: Path,
+    device: str,
+    session: str,
+    fold: int,
+    seed: int,
+    variant: str,
+    hyper: dict,
+    kept: Path | None = None,
 ) -> dict:
     """Errors in pixels by share of the labelled windows."""
     from neuroai.neuroformer import Modality, Neuroformer, NeuroformerConfig, fit, windows_of
@@ -98,27 +119,34 @@ def hippocampus(
     train, test = track_split(windows, running, how, fold)
     shuffled = np.random.default_rng(seed).permutation(train)
     recipe = Recipe(hyper["epochs"], 128, hyper["rate"], hyper["decay"], patience=4, seed=seed)
-    if start == "pretrained":
+    file = kept and kept / f"track_{how}_{seed}_{fold}.npz"
+    moving = np.flatnonzero(running)
+
+    def pretrained_features() -> dict[str, Any]:
         check = shuffled[: len(shuffled) // 10]
         rest = np.setdiff1d(train, check)
         fit(model, windows.select(rest), validation=windows.select(check), recipe=recipe, fabric=fabric)
+        model.to(fabric.device)
+        return {"x": window_features(model, windows.select(moving))}
+
     usable = shuffled[running[shuffled]]
     chosen = {f"{f:g}": usable[: max(2, round(f * len(usable)))] for f in FRACTIONS}
     judged = test[running[test]]
     out: dict[str, Any] = {}
     if start == "pretrained":
-        model.to(fabric.device)
-        features = window_features(model, windows)
+        x = kept_or_made(None if hyper["finetune"] else file, pretrained_features)["x"].astype(float)
+        features = np.zeros((len(windows), x.shape[1]))
+        features[moving] = x
         moments = windows.first // config.window_bins
         usable = np.sort(usable)
         for name, columns in (("frozen", features), ("counts", features[:, 2 * hyper["width"] :])):
             points = TimeContrast(seed=seed).fit(columns[usable], moments[usable]).transform(columns)
-            out[name] = frozen(points, place, usable, chosen, judged)
+            out[name] = frozen(points, moments, place, usable, chosen, judged)
             if name == "frozen":
                 asked = {
                     f: usable[windows_to_label(points[usable], len(w), seed=seed)] for f, w in chosen.items()
                 }
-                out["asked"] = frozen(points, place, usable, asked, judged)
+                out["asked"] = frozen(points, moments, place, usable, asked, judged)
     if hyper["finetune"]:
         out["tuned"] = tuned(model, recording, recipe, place, chosen, judged, hyper, seed, fabric)
     return out
@@ -126,6 +154,7 @@ def hippocampus(
 
 def frozen(
     points: np.ndarray,
+    moments: np.ndarray,
     place: np.ndarray,
     usable: np.ndarray,
     chosen: dict[str, np.ndarray],
@@ -134,16 +163,16 @@ def frozen(
     """Errors of a readout of mapped features that are left as they are.
 
     The spikes of all running windows of the training blocks shaped the map; labels are those of the chosen
-    windows alone. Unlabelled windows just before and after a labelled one, 25 px away, take its label too.
+    windows alone, spread to the other windows of the training blocks by the map and by time.
     """
-    from neuroai.neuroformer.frozen import FrozenDecoder
+    from neuroai.neuroformer import FrozenDecoder, spread_labels
 
     out = {}
     for share, windows in chosen.items():
-        near = (windows[:, None] + np.arange(-1, 2)).ravel()
-        source = np.repeat(windows, 3)
-        kept = np.isin(near, usable) & ((near == source) | ~np.isin(near, windows))
-        decoder = FrozenDecoder("series").fit(points[near[kept]], place[source[kept]])
+        labelled = np.sort(windows)
+        at = np.searchsorted(usable, labelled)
+        values = spread_labels(points[usable], moments[usable], at, place[labelled])
+        decoder = FrozenDecoder("series").fit(points[usable], values)
         error = np.linalg.norm(decoder.predict(points[judged]) - place[judged], axis=1)
         out[share] = {"n": len(windows), "errors": error.round(2).tolist()}
     return out

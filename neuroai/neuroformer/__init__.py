@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from neuroai.neuroformer.frozen import window_features as window_features
     from neuroai.neuroformer.generation import Generated as Generated
     from neuroai.neuroformer.influence import connectivity as connectivity
+    from neuroai.neuroformer.label_spreading import spread_labels as spread_labels
     from neuroai.neuroformer.likelihood import event_log_likelihood as event_log_likelihood
     from neuroai.neuroformer.likelihood import rates as rates
     from neuroai.neuroformer.model import Neuroformer as Neuroformer
@@ -41,6 +42,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "frozen": ["FrozenDecoder", "window_features"],
         "generation": ["Generated"],
         "influence": ["connectivity"],
+        "label_spreading": ["spread_labels"],
         "likelihood": ["event_log_likelihood", "rates"],
         "model": ["Neuroformer"],
         "splits": ["split_windows"],

@@ -15,7 +15,7 @@ __all__ = ["FrozenDecoder", "window_features"]
 
 Array = NDArray[np.float64]
 
-_STRENGTHS = np.logspace(-3, 0, 7)  # inverse penalties of the logistic regression
+_STRENGTHS = np.logspace(-1, 2.5, 8)  # inverse penalties of the logistic regression, in total variances
 _FOLDS = 5
 
 
@@ -75,7 +75,7 @@ class FrozenDecoder:
     Parameters
     ----------
     task : {"series", "category"}
-        Series: kernel ridge regression with a Gaussian kernel, made for the map of
+        Series: kernel ridge regression with a Matern kernel of order 3/2, made for the map of
         :class:`~neuroai.neuroformer.time_contrast.TimeContrast`. Category: logistic regression.
     width : float
         Series: squared width of the kernel, in medians of the squared distances between labelled windows.
@@ -126,29 +126,34 @@ class FrozenDecoder:
 
     def _regression(self, x: Array, y: Array) -> Any:
         from scipy.spatial.distance import pdist
+        from sklearn.gaussian_process.kernels import Matern
         from sklearn.kernel_ridge import KernelRidge
 
         squared = pdist(x, "sqeuclidean")
         scale = float(np.median(squared[squared > 0])) if (squared > 0).any() else 1.0
         self.centre_: Array = y.mean(axis=0)
-        model = KernelRidge(alpha=self.penalty, kernel="rbf", gamma=1 / (self.width * scale))
-        return model.fit(x, y - self.centre_)
+        kernel = Matern(np.sqrt(self.width * scale), "fixed", nu=1.5)
+        return KernelRidge(alpha=self.penalty, kernel=kernel).fit(x, y - self.centre_)
 
     def _classifier(self, x: Array, y: Array) -> Any:
+        from sklearn.decomposition import PCA
         from sklearn.linear_model import LogisticRegression
         from sklearn.model_selection import GridSearchCV, StratifiedKFold
         from sklearn.pipeline import Pipeline
         from sklearn.preprocessing import StandardScaler
 
         folds = min(_FOLDS, int(np.unique(y, return_counts=True)[1].min()))
-        chain = Pipeline([("scale", StandardScaler()), ("read", LogisticRegression(max_iter=1000))])
+        # All components: a rotation, which no ridge penalty sees, to as many columns as there are windows.
+        steps = [("scale", StandardScaler()), ("turn", PCA()), ("read", LogisticRegression(max_iter=1000))]
+        chain = Pipeline(steps)
         if folds < 2:
             return chain.fit(x, y)
+        total = max(float(x.var(axis=0).sum()), 1e-12)
         search = GridSearchCV(
             chain,
             [
-                {"scale": [StandardScaler()], "read__C": _STRENGTHS / np.sqrt(x.shape[1])},
-                {"scale": ["passthrough"], "read__C": _STRENGTHS},
+                {"scale": [StandardScaler()], "read__C": _STRENGTHS / x.shape[1]},
+                {"scale": ["passthrough"], "read__C": _STRENGTHS / total},
             ],
             scoring="neg_log_loss",
             cv=StratifiedKFold(folds, shuffle=True, random_state=self.seed),

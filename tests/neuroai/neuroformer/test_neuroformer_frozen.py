@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.kernel_ridge import KernelRidge
 
 from neuroai.datasets import simulate_spikes
 from neuroai.errors import ConfigError, DataError, ShapeError
 from neuroai.neuroformer import Neuroformer, NeuroformerConfig
 from neuroai.neuroformer.frozen import FrozenDecoder, window_features
+from neuroai.neuroformer.label_spreading import spread_labels
 from neuroai.neuroformer.latents import pooled_features
 from neuroai.neuroformer.time_contrast import TimeContrast, windows_to_label
 
@@ -93,11 +93,16 @@ def test_labels_are_asked_for_all_over_the_map():
 def test_series_are_read_by_kernel_ridge():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
-    squared = ((x[:, None] - x[None]) ** 2).sum(-1)[np.triu_indices(20, 1)]
-    oracle = KernelRidge(alpha=0.1, kernel="rbf", gamma=1 / (2 * np.median(squared)))
-    oracle.fit(x, y - y.mean(0))
+    squared = ((x[:, None] - x[None]) ** 2).sum(-1)
+    length = np.sqrt(2 * np.median(squared[np.triu_indices(20, 1)]))
+
+    def matern(a, b):
+        r = np.sqrt(3) * np.linalg.norm(a[:, None] - b[None], axis=2) / length
+        return (1 + r) * np.exp(-r)
+
+    weights = np.linalg.solve(matern(x, x) + 0.1 * np.eye(20), y - y.mean(0))
     found = FrozenDecoder("series", width=2.0, penalty=0.1).fit(x, y).predict(x + 0.1)
-    np.testing.assert_allclose(found, oracle.predict(x + 0.1) + y.mean(0), rtol=1e-10)
+    np.testing.assert_allclose(found, matern(x + 0.1, x) @ weights + y.mean(0), rtol=1e-9)
 
 
 def test_categories_are_read_by_a_regularised_regression():
@@ -111,6 +116,69 @@ def test_categories_are_read_by_a_regularised_regression():
     assert ((chance[:, 1] > 0.5) == label[60:]).mean() > 0.7
     noise = FrozenDecoder("category").fit(x[:60, 3:], label[:60])
     assert noise.score_ < reader.score_ < 0
+
+
+def test_categories_do_not_depend_on_the_unit_of_features():
+    rng = np.random.default_rng(1)
+    label = rng.integers(0, 2, 60)
+    x = rng.standard_normal((60, 30)) + 0.5 * label[:, None]
+    one, other = (FrozenDecoder("category").fit(scale * x, label).predict(scale * x) for scale in (1, 1e3))
+    np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_categories_are_read_as_without_the_rotation():
+    """Principal components of all columns leave a ridge-penalised regression as it is."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(2)
+    label = rng.integers(0, 2, 40)
+    x = rng.standard_normal((40, 90)) + 0.3 * label[:, None]
+    reader = FrozenDecoder("category").fit(x, label)
+    best = reader.model_.best_params_
+    seen = x if best["scale"] == "passthrough" else (x - x.mean(0)) / x.std(0)
+    plain = LogisticRegression(C=best["read__C"], max_iter=10_000, tol=1e-8).fit(seen, label)
+    np.testing.assert_allclose(reader.predict(x), plain.predict_proba(seen), atol=2e-3)
+
+
+def test_labels_spread_over_the_map_and_over_time():
+    """Read from the map alone, values of a noisy map are worse than after smoothing; measured ones stay."""
+    rng = np.random.default_rng(0)
+    t = np.arange(300)
+    truth = np.stack([np.cos(t / 15), np.sin(t / 15)], axis=1)
+    z = truth + 0.3 * rng.standard_normal(truth.shape)
+    labelled = np.sort(rng.choice(300, 12, replace=False))
+    found = spread_labels(z, t, labelled, truth[labelled])
+    read = FrozenDecoder("series").fit(z[labelled], truth[labelled]).predict(z)
+    error = np.linalg.norm(found - truth, axis=1).mean()
+    assert error < 0.75 * np.linalg.norm(read - truth, axis=1).mean()
+    np.testing.assert_allclose(found[labelled], truth[labelled], atol=0.15)
+
+
+def test_one_round_of_spreading_is_the_smoother_of_what_is_read():
+    """Against the normal equations, written out; a gap in time ends the smoothing."""
+    rng = np.random.default_rng(3)
+    z, t = rng.standard_normal((12, 2)), np.array([0, 1, 2, 3, 4, 5, 20, 21, 22, 23, 24, 25])
+    labelled, y = np.array([1, 5, 8]), rng.standard_normal((3, 1))
+    near = [0, 1, 2, 4, 5, 7, 8, 9]
+    read = FrozenDecoder("series").fit(z[near], y[[0, 0, 0, 1, 1, 2, 2, 2]]).predict(z)
+    read[labelled] = y
+    weight = np.diag(np.where(np.isin(np.arange(12), labelled), 100.0, 1.0))
+    bend = np.zeros((8, 12))
+    for row, first in enumerate([0, 1, 2, 3, 6, 7, 8, 9]):
+        bend[row, first : first + 3] = 1, -2, 1
+    expected = np.linalg.solve(weight + 5 * bend.T @ bend, weight @ read)
+    found = spread_labels(z, t, labelled, y, stiffness=5, rounds=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_spreading_refuses_what_it_cannot_use():
+    z, t = np.zeros((4, 2)), np.arange(4)
+    with pytest.raises(DataError, match="must increase"):
+        spread_labels(z, t[::-1], [0, 1], np.zeros((2, 1)))
+    with pytest.raises(DataError, match="each once"):
+        spread_labels(z, t, [1, 1], np.zeros((2, 1)))
+    with pytest.raises(ShapeError, match=r"values \(2,\)"):
+        spread_labels(z, t, [0, 1], np.zeros(2))
 
 
 def test_errors_say_what_is_wrong():
