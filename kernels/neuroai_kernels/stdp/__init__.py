@@ -32,8 +32,8 @@ def _check(weights: Tensor, synapses: SynapseIndex, traces: StdpTraces, pre: Ten
         )
 
 
-def _listed(mask: Tensor) -> Tensor:
-    return torch.nonzero(mask).flatten().to(torch.int32)
+def _listed(mask: Tensor) -> NDArray[np.int32]:
+    return np.flatnonzero(mask.numpy()).astype(np.int32)
 
 
 def stdp_step(
@@ -110,7 +110,7 @@ def stdp_step(
     elif form == "cpu":
         from neuroai_kernels.stdp import cpu
 
-        spikes = (_listed(pre).numpy(), _listed(post).numpy())
+        spikes = _listed(pre), _listed(post)
         if waiting is None:
             cpu.stdp_step(weights.detach().numpy(), synapses, traces, *spikes, int(step), rule)
         else:
