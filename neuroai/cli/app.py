@@ -9,6 +9,7 @@ from typer import Argument, Option
 from neuroai.cli.data import data
 from neuroai.cli.dendrites import dendrites
 from neuroai.cli.geometry import geometry
+from neuroai.cli.options import seed_option
 from neuroai.cli.simulate import simulate
 from neuroai.cli.spikes import spikes
 from neuroai.cli.whiten import whiten
@@ -132,7 +133,7 @@ def decode(
     lag: Annotated[float, Option(help="Seconds from a block's onset to its first sample.")] = 5.0,
     tail: Annotated[float, Option(help="Seconds from a block's end to its last sample.")] = 0.0,
     c: Annotated[float, Option(help="Inverse penalty of the support vector machine.")] = 0.01,
-    seed: Annotated[int, Option(help="Seed of the solver.")] = 0,
+    seed: Annotated[int, seed_option("Seed of the solver.")] = 0,
     as_json: Annotated[bool, Option("--json", help="Print result.json as stdout's last line.")] = False,
     quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -153,7 +154,7 @@ def decode(
 def compare(
     runs: Annotated[list[Path], Argument(help="Two or more run directories on the same targets.")],
     out: Annotated[Path | None, Option(help="Where to write; default under runs/.")] = None,
-    seed: Annotated[int, Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, seed_option("Seed of the bootstrap.")] = 0,
     as_json: Annotated[bool, Option("--json", help="Print result.json as stdout's last line.")] = False,
 ) -> None:
     """Compare runs: medians with intervals, paired differences, a report."""
@@ -180,7 +181,7 @@ def demo(
         ),
     ] = "encode",
     out: Annotated[Path | None, Option(help="Folder of the runs; default runs/demo-encode.")] = None,
-    seed: Annotated[int, Option(help="Seed of the simulation.")] = 0,
+    seed: Annotated[int, seed_option("Seed of the simulation.")] = 0,
     quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False,
 ) -> None:
     """Run an analysis on embedded input, offline, in under a minute; the last line is the report's path."""

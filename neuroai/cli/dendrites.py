@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
+from neuroai.cli.options import seed_option
+
 if TYPE_CHECKING:
     from neuroai.runs.directory import Run
 
@@ -80,7 +82,7 @@ def sequence(
     elements: Annotated[int, Option(help="Length of the stream.")] = 4000,
     switch: Annotated[int, Option(help="Element from which sequences change.")] = 2000,
     cells: Annotated[str, Option(help="Cells a column, one memory each: N,...")] = "32,1",
-    seed: Annotated[int, Option(help="Of stream and memories.")] = 42,
+    seed: Annotated[int, seed_option("Of stream and memories.")] = 42,
     out: Out = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

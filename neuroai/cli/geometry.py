@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from neuroai.cli.options import seed_option
+
 
 def geometry(
     context: typer.Context,
@@ -16,7 +18,7 @@ def geometry(
     rdm: Annotated[str, Option(help="correlation, euclidean or cosine.")] = "correlation",
     measure: Annotated[str, Option(help="spearman, pearson or cosine.")] = "spearman",
     draws: Annotated[int, Option(help="Of the bootstrap and of the permutations.")] = 1000,
-    seed: Annotated[int, Option(help="Of both.")] = 0,
+    seed: Annotated[int, seed_option("Of both.")] = 0,
     out: Annotated[Path | None, Option(help="Run directory; default under runs/.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print result.json as stdout's last line.")] = False,
     quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False,

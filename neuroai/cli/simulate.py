@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from neuroai.cli.options import seed_option
+
 
 def simulate(
     context: typer.Context,
@@ -14,7 +16,7 @@ def simulate(
     time: Annotated[float, Option(help="Simulated seconds.")] = 1.0,
     discard: Annotated[float | None, Option(help="Seconds that statistics leave out.")] = None,
     device: Annotated[str, Option(help="cpu or cuda.")] = "cpu",
-    seed: Annotated[int, Option(help="Of synapses, start and drive.")] = 0,
+    seed: Annotated[int, seed_option("Of synapses, start and drive.")] = 0,
     deterministic: Annotated[
         bool, Option("--deterministic", help="Sum in whole numbers: the same spikes on every device.")
     ] = False,

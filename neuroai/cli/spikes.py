@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from neuroai.cli.options import seed_option
+
 spikes = typer.Typer(
     help="Train a transformer over spikes; generate, decode, read connectivity, evaluate.",
     no_args_is_help=True,
@@ -21,7 +23,7 @@ Out = Annotated[Path | None, Option(help="Run directory; default under runs/.")]
 SplitBy = Annotated[
     str | None, Option("--split", help="blocked (with a gap), or random (leaks what is slow).")
 ]
-Seed = Annotated[int, Option(help="Of weights, batches, split and generated spikes.")]
+Seed = Annotated[int, seed_option("Of weights, batches, split and generated spikes.")]
 Device = Annotated[str, Option(help="cpu or cuda.")]
 AsJson = Annotated[bool, Option("--json", help="Print result.json as stdout's last line.")]
 Quiet = Annotated[bool, Option("--quiet", help="No progress.")]

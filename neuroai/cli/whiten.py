@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from neuroai.cli.options import seed_option
+
 
 def whiten(
     context: typer.Context,
@@ -17,7 +19,7 @@ def whiten(
     out: Annotated[Path | None, Option(help="Run directory; default under runs/.")] = None,
     shape: Annotated[str | None, Option(help="Grid of the targets for local: ROWS,COLUMNS.")] = None,
     window: Annotated[int, Option(help="Window of local, in targets.")] = 5,
-    seed: Annotated[int, Option(help="Seed of the halves.")] = 0,
+    seed: Annotated[int, seed_option("Seed of the halves.")] = 0,
     as_json: Annotated[bool, Option("--json", help="Print result.json as stdout's last line.")] = False,
     quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False,
 ) -> None:

@@ -1,5 +1,6 @@
 """``neuroai simulate``: run a network of spiking neurons, compare its rates with what is known, report."""
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -183,7 +184,7 @@ def network_of(name: str, scale: float | None, seed: int, options: Mapping[str, 
         raise ConfigError(
             f"unknown option {min(unknown)!r} of {name}; options: scale, seed, {', '.join(OPTIONS[name])}"
         )
-    chosen = {key: OPTIONS[name][key](value) for key, value in options.items()}
+    chosen = {key: _option(key, value, OPTIONS[name][key]) for key, value in options.items()}
     size = 1.0 if scale is None else float(scale)
     if not 0 < size < float("inf"):
         raise ConfigError(f"scale={scale}: expected a size above 0, such as 0.1 for a tenth")
@@ -197,6 +198,16 @@ def network_of(name: str, scale: float | None, seed: int, options: Mapping[str, 
     if size != 1.0:
         raise ConfigError(f"scale={scale}: vogels-abbott has one size")
     return models.vogels_abbott(seed=seed, **chosen)
+
+
+def _option(key: str, value: Any, kind: Callable[[str], Any]) -> Any:
+    try:
+        number = kind(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{key}={value!r}: {error}") from error
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ConfigError(f"{key}={value!r}: expected a finite number")
+    return number
 
 
 def demo_simulation(

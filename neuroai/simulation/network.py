@@ -44,6 +44,14 @@ class PoissonDrive:
     channel: int = 0
 
 
+def _finite(where: str, **values: Any) -> None:
+    """Refuse NaN and infinity: they would spread through the network without a word."""
+    for name, value in values.items():
+        number = value.quantile(np.zeros(1)) if hasattr(value, "quantile") else value
+        if not np.isfinite(number).all():
+            raise ConfigError(f"{where}: {name}={value}: expected finite numbers")
+
+
 @dataclass(frozen=True)
 class Population:
     """Neurons of one model with the same constants.
@@ -81,6 +89,12 @@ class Population:
                 f"population {self.name!r}: current has shape {np.shape(self.current)}: expected one number "
                 f"or ({self.size},)"
             )
+        where = f"population {self.name!r}"
+        _finite(where, noise=self.noise)
+        if self.drive is not None:
+            _finite(where, rate=self.drive.rate, weight=self.drive.weight)
+            if self.drive.rate < 0:
+                raise ConfigError(f"{where}: rate={self.drive.rate} of its drive: expected 0 or more")
 
 
 @dataclass(frozen=True)
@@ -175,6 +189,7 @@ class Network:
         channels = targets[projection.target].neuron.channels
         if not 0 <= projection.channel < channels:
             raise ConfigError(f"{where}: channel={projection.channel}, but the target's model has {channels}")
+        _finite(where, weight=projection.weight, delay=projection.delay)
         if isinstance(projection.delay, int | float) and projection.delay < self.dt / 2:
             raise ConfigError(
                 f"{where}: delay={projection.delay} s: a spike acts one step after it was found at the "

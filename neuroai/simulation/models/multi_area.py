@@ -61,6 +61,8 @@ def multi_area(scale: float = 1.0, *, areas: int = _AREAS, seed: int = 0) -> Net
     >>> len(net.populations), net.n_neurons
     (64, 4128)
     """
+    if areas < 1:
+        raise ConfigError(f"areas={areas}: expected 1 or more")
     size, degree = round(_NEURONS / areas * scale), round(_OUT_DEGREE * scale)
     inhibitory = round(size * SIZES[1::2].sum() / SIZES.sum())
     if min(inhibitory, size - inhibitory) < 1 or degree < 4:

@@ -183,6 +183,24 @@ def test_unusable_values_are_told_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["decode", "haxby2001", "--seed", "5000000000"],
+        ["compare", "a", "b", "--seed", "-1"],
+        ["demo", "encode", "--seed", "-1"],
+        ["simulate", "brunel", "--seed", "-1"],
+        ["whiten", "v4_images", "--seed", "-1"],
+        ["geometry", "objects92", "--seed", "-1"],
+        ["spikes", "train", "steinmetz_visual", "--seed", "-1"],
+        ["dendrites", "sequence", "--seed", "-1"],
+    ],
+)
+def test_seeds_out_of_range_are_usage_errors(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert "Invalid value for '--seed': Input should be" in capsys.readouterr().err
+
+
 def test_unwritable_place_is_a_usage_error(quick: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*quick, "--out", "/proc/nowhere/run", "--quiet"]) == 2
     assert "choose another --out" in capsys.readouterr().err

@@ -77,6 +77,10 @@ def test_warnings_reach_the_caller_and_the_report(tmp_path: Path) -> None:
         ({"network": "brunel", "scale": 0.05, "device": "abacus"}, "abacus"),
         ({"network": "potjans-diesmann", "scale": 0.0}, "scale=0.0: expected a size above 0"),
         ({"network": "brunel", "scale": float("nan")}, "scale=nan"),
+        ({"network": "brunel", "g": "abc"}, "g='abc'"),
+        ({"network": "brunel", "g": "nan"}, "g='nan': expected a finite number"),
+        ({"network": "brunel", "scale": 0.05, "eta": "-1"}, "of its drive: expected 0 or more"),
+        ({"network": "multi-area", "areas": "0"}, "areas=0: expected 1 or more"),
         ({"network": "brunel", "scale": 0.05, "time": 1e-9}, "at least a step of brunel, 0.0001 s"),
     ],
 )

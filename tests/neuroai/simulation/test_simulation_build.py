@@ -172,6 +172,22 @@ def test_networks_that_cannot_be_are_refused_at_once(populations, projections, m
         Network(populations, projections)
 
 
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"weight": float("nan")}, "weight=nan: expected finite"),
+        ({"weight": Normal(float("inf"), 1.0)}, "weight=Normal"),
+        ({"delay": float("inf")}, "delay=inf: expected finite"),
+    ],
+)
+def test_numbers_that_would_spread_as_nan_are_refused(part: dict[str, object], message: str) -> None:
+    values: dict[str, object] = {"weight": 1.0, "delay": 1e-3, **part}
+    with pytest.raises(ConfigError, match=message):
+        Network([ONE], [Projection("one", "one", AllToAll(), **values)])  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="noise=nan: expected finite"):
+        Population("one", 3, COBA(), noise=float("nan"))
+
+
 def test_layouts_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"1 to 255|at most 255"):
         Network([ONE], [Projection("one", "one", AllToAll(), 1.0, 30e-3)]).layout()
