@@ -17,8 +17,8 @@ from neuroai_kernels.stdp.rule import StdpRule, StdpTraces
 
 __all__ = ["depress_gpu", "potentiate_gpu", "raise_gpu", "stdp_step"]
 
-# Neurons of a program, and lanes at a row.
-_ROWS, _LANES = 32, 512
+# Neurons of a program, few of which spike in one step, and lanes at a row.
+_ROWS, _LANES = 8, 512
 
 
 @triton.jit
