@@ -45,7 +45,7 @@ HERE = Path(__file__).resolve().parent if "__file__" in globals() else Path.cwd(
 FIGURE = Path(os.environ.get("NEUROAI_FIGURES", HERE / "figures")) / "dendrites_continual.png"
 RESULTS = HERE.parent / "benchmarks" / "results"
 # Those run on every set first: a method has one colour.
-ORDER = ("dendrites", "kwinners", "mlp", "dendrites-relu", "si", "ewc", "mlp-wide", "dendrites-si")
+ORDER = ("dendrites", "kwinners", "mlp", "dendrites-relu", "si", "dendrites-si", "ewc", "mlp-wide")
 
 
 # %% [markdown]
