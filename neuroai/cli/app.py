@@ -26,9 +26,6 @@ app.add_typer(spikes, name="spikes")
 app.add_typer(dendrites, name="dendrites")
 
 _FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
-app.command(context_settings=_FREE)(whiten)
-app.command(context_settings=_FREE)(geometry)
-app.command(context_settings=_FREE)(simulate)
 
 
 def _version(wanted: bool) -> None:
@@ -148,6 +145,11 @@ def decode(
 
     options = {"lag": lag, "tail": tail, "c": c, "seed": seed, **selection}
     running.decode(recording, out, options, as_json=as_json, quiet=quiet)
+
+
+app.command(context_settings=_FREE)(whiten)
+app.command(context_settings=_FREE)(geometry)
+app.command(context_settings=_FREE)(simulate)
 
 
 @app.command()

@@ -169,7 +169,7 @@ def decoding_traces(
         ax.margins(x=0)
         grid(ax)
         if place == 0:
-            legend(ax, loc="upper right", ncols=2)
+            legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0, ncols=2)
     return ax
 
 

@@ -40,7 +40,7 @@ def predicted_trace(
     describe(ax, title=title, x="sample" if times is None else "time (s)", y="response")
     ax.margins(x=0, y=0.25)
     grid(ax)
-    legend(ax, loc="upper right", ncols=2)
+    legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0, ncols=2)
     return ax
 
 

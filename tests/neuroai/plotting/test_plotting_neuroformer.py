@@ -37,6 +37,8 @@ def test_traces_keep_gaps_and_stay_readable() -> None:
     axes = decoding_traces(true, np.zeros((2000, 1)))
     assert len(axes.lines[0].get_ydata()) == 800
     assert np.isnan(axes.lines[0].get_ydata()[5])
+    axes.get_figure().canvas.draw()  # places the legend: above the traces, not on them
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1 - 1
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
