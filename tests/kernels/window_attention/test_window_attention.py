@@ -53,7 +53,7 @@ def test_triton_equals_the_reference(triton_interpreter, shape, causal):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("shape", [*SHAPES, (3000, 8, 32, 45), (40, 8, 128, 50)])
+@pytest.mark.parametrize("shape", [(5, 2, 32, 9), (3000, 8, 32, 45)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_triton_equals_the_reference_on_a_gpu(shape, causal, dtype):
     tensors, layout = sample(*shape, causal, dtype, "cuda")
