@@ -1,6 +1,6 @@
 # Triton's functions are typed by its compiler.
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
-"""Triton form: a program owns a block of neurons and visits the synapses of those that spike.
+"""Triton form: a few programs share a block of neurons and the rows of those that spike.
 
 A synapse belongs to one source and one target, so within a pass no two programs write the same weight.
 """
@@ -17,8 +17,8 @@ from neuroai_kernels.stdp.rule import StdpRule, StdpTraces
 
 __all__ = ["depress_gpu", "potentiate_gpu", "raise_gpu", "stdp_step"]
 
-# Neurons of a program, few of which spike in one step, and lanes at a row.
-_ROWS, _LANES = 8, 512
+# Neurons of a program, few of which spike in one step; lanes at a row; at most so many programs share one.
+_ROWS, _LANES, _PARTS = 16, 256, 4
 
 
 @triton.jit
@@ -39,7 +39,7 @@ def _move_kernel(
         row = (tl.program_id(0) * ROWS + lane).to(tl.int64)
         start = tl.load(indptr + row)
         stop = tl.load(indptr + row + 1)
-        for first in range(start, stop, BLOCK):
+        for first in range(start + tl.program_id(1) * BLOCK, stop, BLOCK * tl.num_programs(1)):
             k = first + tl.arange(0, BLOCK)
             partner = tl.load(partners + k, k < stop, 0)
             age = now - tl.load(last + partner, k < stop, 0)
@@ -104,11 +104,12 @@ def _move(
     """Row starts, partners and places of the side that spikes; trace of the other side."""
     indptr, partners, places = index
     block = min(_LANES, max(32, triton.next_power_of_2(mean_row)))
-    _move_kernel[(triton.cdiv(len(spikes), _ROWS),)](
+    parts = min(_PARTS, triton.cdiv(max(1, mean_row), block))
+    _move_kernel[(triton.cdiv(len(spikes), _ROWS), parts)](
         weights, indptr, partners, places, spikes.view(torch.int8), trace, last,
         _on_device(step, weights.device), _constants(numbers, weights.dtype, weights.device), len(spikes),
         PLACED=places is not None, POWER=_kind(numbers[1]), ROWS=_ROWS, BLOCK=block,
-        num_warps=4 if block >= 256 else 1,
+        num_warps=2 if block >= 256 else 1,
     )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def network(n_pre, n_post, density, seed, dtype):
 
 
 @pytest.mark.parametrize("rule", [ADDITIVE, POWER, BENT], ids=["additive", "power", "bent"])
-@pytest.mark.parametrize(("n_pre", "n_post", "density"), [(1, 1, 1), (7, 13, 0.5), (33, 5, 1.5)])
+@pytest.mark.parametrize(("n_pre", "n_post", "density"), [(1, 1, 1), (7, 13, 0.5), (33, 5, 1.5), (2, 3, 500)])
 @pytest.mark.parametrize("form", ["cpu", "gpu"])
 def test_forms_agree_with_the_reference(n_pre, n_post, density, rule, form, request):
     if form == "gpu":
