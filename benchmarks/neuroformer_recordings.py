@@ -158,7 +158,24 @@ def overview(rows: list[dict[str, Any]]) -> dict[str, Any]:
         for name, value in values.items():
             place = found.setdefault(f"session {row['session']}, {what}", {}).setdefault(name, [])
             place.append((row["seed"], row["fold"], value, weight or len(row["trial"])))
-    return {key: {n: spread(cells) for n, cells in names.items()} for key, names in sorted(found.items())}
+    spreads = {key: {n: spread(cells) for n, cells in names.items()} for key, names in sorted(found.items())}
+    return spreads | {
+        f"session {s}, side, mean probability of the seeds": several([r for r in rows if r["session"] == s])
+        for s in sorted({row["session"] for row in rows if row["task"] == "side"})
+    }
+
+
+def several(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Accuracy over the trials of a session when the models of all seeds decide together."""
+    rows, right = [row for row in rows if row["task"] == "side"], {}
+    for row in rows:
+        for name, chance in row["chance_right"].items():
+            for trial, truth, p in zip(row["trial"], row["right"], chance, strict=True):
+                right.setdefault(name, {}).setdefault((trial, truth), []).append(p)
+    return {
+        name: round(float(np.mean([(np.mean(p) > 0.5) == truth for (_, truth), p in trials.items()])), 4)
+        for name, trials in right.items()
+    }
 
 
 def spread(cells: list[tuple[int, int, float, int]]) -> dict[str, Any]:
@@ -201,9 +218,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=FOLDS)
     parser.add_argument("--hyper", default="{}", help="JSON of settings that replace the defaults")
-    parser.add_argument(
-        "--features", type=Path, help="keep features of models here for later runs"
-    )
+    parser.add_argument("--features", type=Path, help="keep features of models here for later runs")
     parser.add_argument("--seconds", type=float, default=1e6, help="write what is done after this time")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()

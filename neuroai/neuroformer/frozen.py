@@ -143,20 +143,17 @@ class FrozenDecoder:
         from sklearn.preprocessing import StandardScaler
 
         folds = min(_FOLDS, int(np.unique(y, return_counts=True)[1].min()))
-        # All components: a rotation, which no ridge penalty sees, to as many columns as there are windows.
-        steps = [("scale", StandardScaler()), ("turn", PCA()), ("read", LogisticRegression(max_iter=1000))]
-        chain = Pipeline(steps)
-        if folds < 2:
-            return chain.fit(x, y)
         total = max(float(x.var(axis=0).sum()), 1e-12)
-        search = GridSearchCV(
-            chain,
-            [
-                {"scale": [StandardScaler()], "read__C": _STRENGTHS / x.shape[1]},
-                {"scale": ["passthrough"], "read__C": _STRENGTHS / total},
-            ],
-            scoring="neg_log_loss",
-            cv=StratifiedKFold(folds, shuffle=True, random_state=self.seed),
-        ).fit(x, y)
-        self.score_ = float(search.best_score_)
-        return search
+        found = []
+        for scale, spread in ((StandardScaler(), x.shape[1]), ("passthrough", total)):
+            # All components: a rotation, which no ridge penalty sees, to as many columns as windows.
+            turn = Pipeline([("scale", scale), ("turn", PCA())]).fit(x)
+            read = LogisticRegression(max_iter=1000)
+            if folds < 2:
+                return Pipeline([("turn", turn), ("read", read.fit(turn.transform(x), y))])
+            parts = StratifiedKFold(folds, shuffle=True, random_state=self.seed)
+            search = GridSearchCV(read, {"C": _STRENGTHS / spread}, scoring="neg_log_loss", cv=parts)
+            found.append((search.fit(turn.transform(x), y), turn))
+        best, turn = max(found, key=lambda one: float(one[0].best_score_))
+        self.score_ = float(best.best_score_)
+        return Pipeline([("turn", turn), ("read", best.best_estimator_)])
