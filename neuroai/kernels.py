@@ -51,5 +51,3 @@ from neuroai_kernels.stdp import StdpTraces as StdpTraces
 from neuroai_kernels.stdp import WaitingSpikes as WaitingSpikes
 from neuroai_kernels.stdp import catch_up as catch_up
 from neuroai_kernels.stdp import stdp_step as stdp_step
-from neuroai_kernels.window_attention import LONGEST_WINDOW as LONGEST_WINDOW
-from neuroai_kernels.window_attention import window_attention as window_attention
