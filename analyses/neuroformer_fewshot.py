@@ -20,11 +20,11 @@
 # Reference: a naive Bayes decoder of the same 250 ms, trained on all running windows of its folds, 41 px.
 #
 # What comes out (1, 5, 10 and 100 % of the labels; two seeds, fine-tuned three): pretrained and left as it is
-# 46, 30, 27 and 24 px; counts alone with the same readout 45, 33, 29 and 26; pretrained and fine-tuned 67, 44,
-# 39 and 30; from scratch 108, 70, 55 and 38. With 11 random labels (1 %) none is under 41 px, and spreading
-# them helped little; with 11 labels asked for the error is 39 px. Which windows are running ones is taken as
-# known. Size and reach of the map, the kernel and the spreading were settled on training windows of two
-# folds; time contrast itself was taken up after a first look at test windows of three folds.
+# 46, 30, 27 and 24 px; counts alone with the same readout 45, 33, 29 and 26; pretrained and fine-tuned 67,
+# 44, 39 and 30; from scratch 108, 70, 55 and 38. With 11 random labels (1 %) none is under 41 px, and
+# spreading them helped little; with 11 labels asked for the error is 39 px. Which windows are running
+# ones is taken as known. Size and reach of the map, the kernel and the spreading were settled on training
+# windows of two folds; time contrast itself was taken up after a first look at test windows of three folds.
 #
 # The small settings do the same on simulated place cells, with blocked and with random folds, beside a
 # ridge on square roots of lagged counts.
