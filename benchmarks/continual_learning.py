@@ -147,8 +147,7 @@ def settings_of(options: argparse.Namespace) -> list[tuple[str, Recipe]]:
     if not options.tune:
         return bases
     tried = [
-        [(m, one) for one in grid(base, options, m) if (m, one) not in known(options)]
-        for m, base in bases
+        [(m, one) for one in grid(base, options, m) if (m, one) not in known(options)] for m, base in bases
     ]
     # Turn by turn, so that a run cut short has tried something of every method.
     return [job for turn in itertools.zip_longest(*tried) for job in turn if job is not None]
