@@ -126,6 +126,8 @@ for number, (method, by_session) in enumerate(bits.items()):
         values = by_session.get(session, [])
         if len(values) > 1:
             ax.scatter(np.full(len(values), x), values, s=8, color="#14181d", zorder=3)
+        if not values:
+            ax.text(x, 0.01, "not fitted", rotation=90, ha="center", va="bottom", fontsize=8)
 ax.set_xticks(np.arange(len(sessions)))
 name_ticks(ax, [s if SMALL else f"session {s}" for s in sessions])
 grid(ax)
