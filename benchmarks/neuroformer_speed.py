@@ -7,8 +7,9 @@ Published: `NeuroformerConfig.compatibility` (padded windows, padding attended, 
 them; generation one window at a time, the whole model anew for every spike). Packed: the same stacks and
 widths and the same softmax readout, without padding, with fused attention, and with cached, batched
 generation. Default readout: the same with intensities. Synthetic independent Poisson spikes, untrained
-weights. No time is printed before the checks have passed: parameter counts, packed against single windows,
-cached against uncached.
+weights; on a CPU two threads, as in the published measurement. No time is printed before the checks have
+passed (`neuroformer_cases.py`): parameter counts, packed against single windows, cached against uncached,
+replayed steps against plain ones.
 """
 
 import argparse
@@ -23,18 +24,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from neuroformer_cases import CASES, check, configs, frames, operations, poisson, prepared
 from torch import Tensor
 
-from neuroai.datasets import ArrayStimulus, Recording
-from neuroai.neuroformer import Neuroformer, NeuroformerConfig, Video, Windows
+from neuroai.neuroformer import Neuroformer, NeuroformerConfig
 from neuroai.neuroformer.batch import Batch
 from neuroai.neuroformer.filling import fill, room_for
 from neuroai.neuroformer.generation import generate
-from neuroai.neuroformer.rolling import roll_of
 from neuroai.neuroformer.training import Recipe, _optimizer, fit
 from neuroai.training.capture import CapturedStep
-
-CASES = {"A": (386, 1.0, False), "B": (2023, 0.5, True)}
 
 
 class Rows(dict[str, Any]):
@@ -61,56 +59,6 @@ class Rows(dict[str, Any]):
         self.out.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def poisson(n_units: int, rate: float, seconds: float, seed: int = 25) -> Recording:
-    rng = np.random.default_rng(seed)
-    counts = rng.poisson(rate * 0.01, (round(seconds / 0.01), n_units))
-    return Recording.from_arrays(counts, name="poisson", period=0.01)
-
-
-def frames(seconds: float) -> dict[str, Video]:
-    n = round(seconds * 20)
-    pictures = np.random.default_rng(0).integers(0, 255, (n, 30, 100), dtype=np.uint8)
-    return {"video": Video(ArrayStimulus(pictures), np.arange(n) / 20)}
-
-
-def configs(n_units: int, video: bool) -> dict[str, NeuroformerConfig]:
-    published = NeuroformerConfig.compatibility(n_units, video)
-    packed = replace(published, padded=False, max_spikes=None, max_past_spikes=None)
-    return {"published": published, "packed": packed, "default readout": replace(packed, readout="intensity")}
-
-
-def check(device: str) -> None:
-    """Gate: what is timed is right."""
-    assert Neuroformer(configs(386, False)["published"]).n_parameters == 14_698_240
-    assert Neuroformer(configs(2023, True)["published"]).n_parameters == 25_105_152
-    for name, config in configs(386, False).items():
-        small = replace(config, width=64, heads=4, encoder_layers=2, past_layers=2, output_layers=2)
-        model = Neuroformer(small).to(device).eval()
-        windows = model.windows(poisson(386, 1.0, 4.0))
-        model.set_rates("session", windows.rates())
-        batch = windows[np.arange(2, 10)].to(device)
-        with torch.no_grad():
-            features = model.encode(batch)
-            layout = batch.current.layout
-            grid = layout.pad(features.tokens)
-            for i in range(8):
-                alone = model.encode(windows[[2 + i]].to(device)).tokens
-                torch.testing.assert_close(grid[i, : len(alone)], alone, rtol=0, atol=2e-5)
-            kind = roll_of(small.padded, torch.device(device)).decoding
-            decoder = kind(model, "session", features.sources, torch.arange(8, device=device))
-            unit, bins = layout.pad(batch.current.unit), layout.pad(batch.current.bin)
-            for i in range(int(layout.lengths().min())):
-                decoder.reserve()
-                made = decoder.step(unit[:, i], bins[:, i])
-                torch.testing.assert_close(made, grid[:, i], rtol=0, atol=2e-5)
-        if device == "cuda" and name != "published":
-            with torch.no_grad(), torch.autocast("cuda", torch.bfloat16):
-                half = model.encode(batch).tokens.float()
-            error = (half - features.tokens).norm() / features.tokens.norm()
-            assert error < 2e-2, f"{name}: variable-length attention in bf16 is off by {error:.3g}"
-    print("checks passed: parameters, packed = single, cached = uncached")
-
-
 def timed(step: Callable[[], Any], repeats: int, device: str) -> tuple[float, float]:
     """Median wall and processor seconds after one warm-up."""
     step()
@@ -128,31 +76,6 @@ def timed(step: Callable[[], Any], repeats: int, device: str) -> tuple[float, fl
 def wait(device: str) -> None:
     if device == "cuda":
         torch.cuda.synchronize()
-
-
-def operations(config: NeuroformerConfig, batch: Batch) -> float:
-    """Multiplications and additions of one training step, matrix products alone."""
-    e, n, b = config.width, sum(config.sessions.values()), config.window_bins
-    now, past = batch.current.layout, batch.past.layout
-    lengths, sources = now.lengths().double(), past.lengths().double()
-    tokens, others = float(lengths.sum()), float(sources.sum())
-    own = config.encoder_layers + config.output_layers
-    forward = own * (24 * e * e * tokens + 2 * e * float((lengths**2).sum()))
-    forward += config.past_layers * (20 * e * e * tokens + 4 * e * e * others)
-    forward += config.past_layers * 4 * e * float((lengths * sources).sum())
-    head = 2 * e * (n + b) + (2 * e * e if config.readout == "intensity" else 0)
-    return 3 * (forward + head * tokens)
-
-
-def prepared(config: NeuroformerConfig, n_windows: int, device: str) -> tuple[Neuroformer, Windows]:
-    n_units = next(iter(config.sessions.values()))
-    rate = 1.0 if n_units == 386 else 0.5
-    seconds = max(20.0, (n_windows + 12) * 0.05 * 1.2)
-    model = Neuroformer(config).to(device).train()
-    shown = {"video": frames(seconds)} if config.inputs else {}
-    windows = model.windows(poisson(n_units, rate, seconds), **({"video": shown["video"]} if shown else {}))
-    model.set_rates("session", windows.rates())
-    return model, windows
 
 
 def training(
@@ -193,10 +116,11 @@ def training(
         step()
     wall, cpu = timed(step, repeats, device)
     out = {"batch": batch_size, "wall_s": wall, "cpu_s": cpu, "windows_per_s": batch_size / wall}
+    if one is not None:
+        out["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
     if one is not None and not config.padded:
         out["tokens_per_s"] = len(one.current.unit) / wall
         out["tflops"] = operations(config, one) / wall / 1e12
-        out["memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
     return out
 
 
@@ -233,9 +157,8 @@ def generation_published(config: NeuroformerConfig, n_windows: int, video: bool)
     """One window at a time; for each spike the whole model over the whole padded window."""
     n_units = next(iter(config.sessions.values()))
     model = Neuroformer(config).eval()
-    windows = model.windows(
-        poisson(n_units, 1.0 if not video else 0.5, 5.0), **({"video": frames(5.0)} if video else {})
-    )
+    recording = poisson(n_units, 0.5 if video else 1.0, 5.0)
+    windows = model.windows(recording, video=frames(5.0) if video else None)
     generator, spikes, forwards = torch.Generator().manual_seed(0), 0, 0
     began, used = time.perf_counter(), time.process_time()
     for number in range(n_windows):
@@ -282,7 +205,7 @@ def generation(
     if bf16:
         model = model.bfloat16()
     recording = poisson(n_units, 0.5 if video else 1.0, seconds)
-    windows = model.windows(recording, **({"video": frames(seconds)} if video else {}))
+    windows = model.windows(recording, video=frames(seconds) if video else None)
     model.set_rates("session", windows.rates())
     chosen = windows.select(np.arange(10, 10 + n_windows))
     generate(model, chosen.select(np.arange(min(32, n_windows))), seed=1, **options)
@@ -296,19 +219,25 @@ def generation(
             "wall_s": wall, "cpu_s": cpu, "spikes_per_s": n / wall, "spikes_per_cpu_s": n / cpu}  # fmt: skip
 
 
+#: Precision of ours and of the published formulation in the ratios of training.
+PRECISIONS = {
+    "both float32": ("", ""),
+    "both bf16": (", bf16", ", bf16"),
+    "ours bf16 / published float32": (", bf16", ""),
+}
+
+
 def training_on_cpu(rows: Rows, repeats: int) -> None:
     for case, (n_units, _, video) in CASES.items():
         for name, config in configs(n_units, video).items():
             for bf16 in (False, True):
                 key = f"{case} train {name}" + (", bf16" if bf16 else "")
                 rows.note(key, training(config, 8, repeats, "cpu", bf16=bf16))
-        for precision in ("", ", bf16"):
-            theirs = rows[f"{case} train published{precision}"]
-            for name in (f"packed{precision}", f"default readout{precision}"):
-                ours, key = rows[f"{case} train {name}"], f"{case} ratio {name}"
+        for name in ("packed", "default readout"):
+            for what, (our, their) in PRECISIONS.items():
+                ours, theirs = rows[f"{case} train {name}{our}"], rows[f"{case} train published{their}"]
                 ratio = {k: theirs[f"{k}_s"] / ours[f"{k}_s"] for k in ("wall", "cpu")}
-                single = rows[f"{case} train published"]["cpu_s"]
-                rows.note(key, ratio | {"cpu, published in single": single / ours["cpu_s"]})
+                rows.note(f"{case} ratio {name}, {what}", ratio)
 
 
 def generation_on_cpu(rows: Rows) -> None:
@@ -338,23 +267,51 @@ def training_on_gpu(rows: Rows, repeats: int) -> None:
     variants = configs(386, False)
     default = variants["default readout"]
     wide = replace(default, width=1024, heads=8)
-    runs = [
-        ("published 160", variants["published"], 160, False),
-        ("packed 160", variants["packed"], 160, True),
-    ]
-    runs += [(f"default readout {n}", default, n, True) for n in (160, 1024, 4096)]
-    runs += [("default readout width 1024, 1024", wide, 1024, True)]
     for n, recorded in ((n, r) for n in (160, 1024) for r in (False, True)):
         kind = ", recorded" if recorded else ""
         rows.note(f"loop default readout {n}{kind}", loop(default, n, 40, recorded=recorded))
-    for name, config, batch, bf16 in runs:
-        for recorded in (False, True)[: 1 if config.padded else 2]:
-            torch.cuda.reset_peak_memory_stats()
-            key = f"train {name}" + (", recorded" if recorded else "")
-            row = training(config, batch, repeats, "cuda", bf16=bf16, recorded=recorded)
-            if "tflops" in row:
-                row["share_of_peak"] = row["tflops"] / rows["peak_tflops"]
-            rows.note(key, row)
+    step_on_gpu(rows, "train published 160", variants["published"], 160, repeats, bf16=False)
+    for name, config, n in (
+        ("packed", variants["packed"], 160),
+        *(("default readout", default, n) for n in (160, 1024, 4096)),
+        ("default readout, width 1024", wide, 1024),
+    ):
+        for recorded in (False, True):
+            step_on_gpu(rows, f"train {name} {n}", config, n, repeats, recorded=recorded)
+
+
+def video_on_gpu(rows: Rows, repeats: int) -> None:
+    """Case B; the maps that the published formulation stores do not fit for 1,024 windows."""
+    rows["peak_tflops"] = peak()
+    variants = configs(2023, True)
+    for n in (8, 32, 160, 1024):
+        for bf16 in (False, True)[: 2 if n <= 160 else 0]:
+            step_on_gpu(rows, f"B train published {n}", variants["published"], n, repeats, bf16=bf16)
+        for name in ("packed", "default readout"):
+            for recorded in (False, True):
+                step_on_gpu(rows, f"B train {name} {n}", variants[name], n, repeats, recorded=recorded)
+        for theirs in (f"B train published {n}", f"B train published {n}, bf16"):
+            ours = rows[f"B train packed {n}, bf16, recorded"]
+            if theirs in rows:
+                ratio = {"wall": rows[theirs]["wall_s"] / ours["wall_s"]}
+                rows.note(f"B ratio packed {n}, bf16, recorded / {theirs.removeprefix('B train ')}", ratio)
+
+
+def step_on_gpu(
+    rows: Rows,
+    name: str,
+    config: NeuroformerConfig,
+    n: int,
+    repeats: int,
+    *,
+    bf16: bool = True,
+    recorded: bool = False,
+) -> None:
+    torch.cuda.reset_peak_memory_stats()
+    row = training(config, n, repeats, "cuda", bf16=bf16, recorded=recorded)
+    if "tflops" in row:
+        row["share_of_peak"] = row["tflops"] / rows["peak_tflops"]
+    rows.note(name + ", bf16" * bf16 + ", recorded" * recorded, row)
 
 
 def peak() -> float:
@@ -368,10 +325,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=8)
-    parser.add_argument("--parts", default="generate,train", help="what to measure")
+    parser.add_argument("--threads", type=int, default=2, help="of a CPU")
+    parser.add_argument("--parts", default="generate,train,video", help="what to measure (video: on a GPU)")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.manual_seed(0)
+    torch.set_num_threads(options.threads)
     check(options.device)
     gpu = options.device == "cuda"
     rows = Rows(options.out, torch.cuda.get_device_name() if gpu else platform.machine())
@@ -379,6 +338,8 @@ def main() -> None:
         generation_on_gpu(rows) if gpu else generation_on_cpu(rows)
     if "train" in options.parts:
         training_on_gpu(rows, options.repeats) if gpu else training_on_cpu(rows, options.repeats)
+    if "video" in options.parts and gpu:
+        video_on_gpu(rows, options.repeats)
 
 
 if __name__ == "__main__":
