@@ -116,7 +116,7 @@ for name, found in scores.items():
 def draw() -> None:
     from neuroai.plotting.style import SEQUENTIAL, describe, dress, new_figure
 
-    figure = new_figure(12.0, 3.8)
+    figure = new_figure(13.2, 3.8)
     hubs = 6
     shown = ("truth", "attention", "response", "lagged covariance")
     for number, name in enumerate(shown):
@@ -126,9 +126,11 @@ def draw() -> None:
         ax.imshow(
             strength, aspect="auto", cmap=SEQUENTIAL, vmin=0, vmax=max(top, 1e-12), interpolation="nearest"
         )
-        found = scores[name][0] if name in scores else None
-        score = "" if found is None else f"\n{found.auroc:.2f}, AP {found.average_precision:.2f}"
-        describe(ax, title=f"{name}{score}", x="source (first 30 units)", y="target" if number == 0 else "")
+        title = name
+        if name in scores:
+            found = scores[name][0]
+            title = f"{name}: AUROC {found.auroc:.3f}, AP {found.average_precision:.2f}"
+        describe(ax, title=title, x="source (first 30 units)", y="target" if number == 0 else "")
     figure.set_layout_engine("constrained")
     options.figure.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.figure, dpi=110)

@@ -71,11 +71,12 @@ for c in contexts:
         g = circuit.update_gains(g, circuit.gain_drive(circuit.respond(sample[None], w, g), w), 2e-3)
         trace.append(g.numpy())
         goal.append(gains.optimal_gains(c, w.numpy()))
-figure = new_figure(10, 3.2)
+figure = new_figure(11, 3.2)
 left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.6))
 for axes, c, at, name in ((left, contexts[0], 9999, "context A"), (middle, contexts[1], 19_999, "context B")):
     white = gains.response_covariance(c, w.numpy(), trace[at])
     covariance_ellipses({"input": c, "response": white}, frame=w.numpy(), title=name, ax=axes)
+left.get_legend().remove()
 gain_traces(trace[::50], steps=np.arange(0, 20_000, 50), optimal=goal[::50], title="Gains", ax=right)
 figure.savefig(options.figures / "whitening_contexts.png", dpi=110)
 
@@ -116,7 +117,7 @@ for step, nonnegative in ((0.02, False), (0.02, True), (0.1, False), (0.1, True)
     signs[f"{'g >= 0' if nonnegative else 'signed'}, step {step}"] = [
         convergence.excess_error(white.numpy()) for white in adapted.response_covariance
     ]
-figure = new_figure(9.6, 3.4)
+figure = new_figure(11.5, 3.4)
 left, right = figure.subplots(1, 2)
 error_curves(medians, steps=np.arange(0, 1501, 25), title="Frames", y="operator error", ax=left)
 error_curves(signs, steps=np.arange(121), title="Condition number 600", y="excess variance", ax=right)

@@ -36,7 +36,7 @@ import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import StratifiedKFold
 
-from neuroai.plotting.style import BLUE, MUTED, ORANGE, describe, dress, grid, name_ticks, new_figure
+from neuroai.plotting.style import BLUE, INK, MUTED, ORANGE, describe, dress, grid, name_ticks, new_figure
 from neuroai.whitening import ZCA, GainWhitener
 from neuroai_datasets.loading import load
 
@@ -167,8 +167,9 @@ names = list(WHITENERS)
 for axes, (title, entry) in zip(figure.subplots(1, 3), results.items(), strict=True):
     accuracy = [entry["table"][name]["accuracy"] for name in names]
     bars = axes.bar(range(len(names)), accuracy, color=[MUTED, MUTED, BLUE, BLUE, BLUE])
-    axes.axhline(entry["table"]["shrinkage discriminant"]["accuracy"], color=ORANGE, linewidth=1.4)
-    axes.axhline(entry["chance"], color=MUTED, linewidth=0.8, linestyle="--")
+    best = entry["table"]["shrinkage discriminant"]["accuracy"]
+    axes.axhline(best, color=ORANGE, linewidth=1.4, label="shrinkage discriminant")
+    axes.axhline(entry["chance"], color=INK, linewidth=0.8, linestyle="--", label="chance", zorder=0)
     for bar, name in zip(bars, names, strict=True):
         axes.text(
             bar.get_x() + bar.get_width() / 2,
@@ -183,6 +184,9 @@ for axes, (title, entry) in zip(figure.subplots(1, 3), results.items(), strict=T
     name_ticks(dress(axes), names, rotate=True)
     grid(axes)
     describe(axes, title=title, y="accuracy, nearest mean")
+figure.legend(
+    *axes.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False, fontsize=8
+)
 options.figure.parent.mkdir(parents=True, exist_ok=True)
 figure.savefig(options.figure, dpi=110)
 options.results.write_text(json.dumps(results, indent=1) + "\n")

@@ -16,7 +16,7 @@ from neuroai.plotting.style import (
     colour_bar,
     describe,
     grid,
-    legend,
+    legend_above,
     name_ticks,
     new_axes,
     note,
@@ -118,7 +118,7 @@ def model_bars(
         ax.plot([low, high], [place, place], color=INK, linewidth=1.6)
     if ceiling is not None and np.isfinite(ceiling):
         ax.axvline(ceiling, color=ORANGE, linewidth=2, label="median noise ceiling")
-        legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+        legend_above(ax)
     name_ticks(ax, list(names), axis="y")
     ax.invert_yaxis()
     ax.axvline(0, color=MUTED, linewidth=0.8)

@@ -7,7 +7,18 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from neuroai.plotting.style import INK, MUTED, ORANGE, PALETTE, describe, grid, label, legend, new_axes
+from neuroai.plotting.style import (
+    INK,
+    MUTED,
+    ORANGE,
+    PALETTE,
+    describe,
+    grid,
+    label,
+    legend,
+    legend_beside,
+    new_axes,
+)
 
 __all__ = ["accuracy_lines", "error_lines", "method_bars"]
 
@@ -98,7 +109,7 @@ def accuracy_lines(
         ax.text(event[0], ax.get_ylim()[0], f" {event[1]}", color=MUTED, fontsize=8, va="bottom")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(ax)
-    legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     return describe(ax, title=title, x=x, y=y)
 
 
@@ -145,5 +156,5 @@ def method_bars(
     ax.invert_yaxis()
     grid(ax, "x")
     if published:
-        legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_beside(ax)
     return describe(ax, title=title, x=x)

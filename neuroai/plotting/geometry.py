@@ -18,6 +18,7 @@ from neuroai.plotting.style import (
     grid,
     label,
     legend,
+    legend_beside,
     new_axes,
 )
 
@@ -111,7 +112,7 @@ def similarity_bars(
     ax.set_xticks(middles, [label(name) for name in scores], fontsize=9, color=INK, parse_math=False)
     ax.axhline(0, color=MUTED, linewidth=0.8)
     grid(ax)
-    legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(ax)
     return describe(ax, title=title, y=y_label)
 
 

@@ -17,7 +17,7 @@ from neuroai.plotting.style import (
     colour_bar,
     describe,
     grid,
-    legend,
+    legend_above,
     name_ticks,
     new_axes,
     note,
@@ -190,7 +190,7 @@ def target_bars(
     if ceiling is not None:
         dots = np.asarray(ceiling, dtype=np.float64)[order]
         ax.plot(places, dots, ".", color=ORANGE, markersize=4, label="noise ceiling", rasterized=many)
-        legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
+        legend_above(ax)
     if names is not None and data.size <= 40:
         name_ticks(ax, [names[index] for index in order], rotate=True)
         ax.set_xlabel("")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullFormatter
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from neuroai.plotting.style import (
     BLUE,
@@ -20,6 +20,7 @@ from neuroai.plotting.style import (
     dress,
     grid,
     legend,
+    legend_above,
     name_ticks,
     new_axes,
     new_figure,
@@ -35,6 +36,8 @@ __all__ = [
     "score_bars",
     "unit_scatter",
 ]
+
+Array = NDArray[np.float64]
 
 _MOST_TRACE = 800
 
@@ -141,7 +144,7 @@ def decoding_traces(
     true, decoded : arrays (n_windows, n_variables)
         NaN leaves a gap; the first 800 windows are shown.
     times : array (n_windows,), optional
-        Seconds.
+        Seconds; lines break where windows are missing.
     names : sequence of str
         Titles.
     unit : str
@@ -158,6 +161,7 @@ def decoding_traces(
         np.asarray(decoded, dtype=np.float64)[:_MOST_TRACE],
     )
     across = np.arange(len(x)) if times is None else np.asarray(times, dtype=np.float64)[:_MOST_TRACE]
+    x, y, across = _broken(x, y, across)
     figure = new_figure(8.4, 1.7 * x.shape[1] + 0.3)
     for place in range(x.shape[1]):
         ax = dress(figure.add_subplot(x.shape[1], 1, place + 1))
@@ -169,8 +173,18 @@ def decoding_traces(
         ax.margins(x=0)
         grid(ax)
         if place == 0:
-            legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0, ncols=2)
+            legend_above(ax)
     return ax
+
+
+def _broken(x: Array, y: Array, across: Array) -> tuple[Array, Array, Array]:
+    """Put NaN where time jumps by more than one and a half of its usual steps."""
+    steps = np.diff(across)
+    if not len(steps):
+        return x, y, across
+    jumps = np.flatnonzero(np.abs(steps) > 1.5 * np.median(np.abs(steps))) + 1
+    x, y = (np.insert(values, jumps, np.nan, axis=0) for values in (x, y))
+    return x, y, np.insert(across.astype(np.float64), jumps, np.nan)
 
 
 def connectivity_matrix(

@@ -105,6 +105,16 @@ def legend(ax: Axes, **kwargs: Any) -> None:
         text.set_parse_math(False)
 
 
+def legend_above(ax: Axes) -> None:
+    """Draw a legend of two columns above the axes, at their right edge, clear of the data."""
+    legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2, ncols=2)
+
+
+def legend_beside(ax: Axes) -> None:
+    """Draw a legend right of the axes, clear of the data."""
+    legend(ax, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
 def note(ax: Axes, text: str) -> Axes:
     """Say in the middle of empty axes why they are empty."""
     bare(ax)

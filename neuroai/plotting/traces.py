@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from neuroai.plotting.style import BLUE, MUTED, ORANGE, describe, grid, legend, new_axes
+from neuroai.plotting.style import BLUE, MUTED, ORANGE, describe, grid, legend_above, new_axes
 
 
 def predicted_trace(
@@ -40,7 +40,7 @@ def predicted_trace(
     describe(ax, title=title, x="sample" if times is None else "time (s)", y="response")
     ax.margins(x=0, y=0.25)
     grid(ax)
-    legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0, ncols=2)
+    legend_above(ax)
     return ax
 
 

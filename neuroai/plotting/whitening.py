@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
 
 from neuroai.plotting.style import (
     DIVERGING,
@@ -17,6 +18,7 @@ from neuroai.plotting.style import (
     describe,
     grid,
     legend,
+    legend_beside,
     new_axes,
     new_figure,
 )
@@ -71,7 +73,7 @@ def covariance_ellipses(
     ax.set_aspect("equal")
     ax.set_xlim(-1.1 * reach, 1.1 * reach)
     ax.set_ylim(-1.1 * reach, 1.1 * reach)
-    legend(ax, loc="best")
+    legend_beside(ax)
     return describe(ax, title=title, x="neuron 1", y="neuron 2")
 
 
@@ -126,6 +128,8 @@ def error_curves(
 ) -> Axes:
     """Draw errors of several methods over time on a logarithmic axis.
 
+    A curve within 2 % of an earlier one is drawn as dashes over a wide line, so that both are seen.
+
     Parameters
     ----------
     curves : mapping of name to array (t,)
@@ -141,16 +145,26 @@ def error_curves(
     'log'
     """
     ax = new_axes(ax)
+    drawn: list[Line2D] = []
     for number, (name, curve) in enumerate(curves.items()):
         values = np.maximum(np.asarray(curve, dtype=float), 1e-16)
         across = np.arange(len(values)) if steps is None else np.asarray(steps)
         style = ("-", "--", ":")[number // len(PALETTE) % 3]
-        ax.plot(across, values, style, color=PALETTE[number % len(PALETTE)], linewidth=1.4, label=name)
+        for below in (line for line in drawn if _coincide(np.asarray(line.get_ydata()), values)):
+            below.set_linewidth(3.6)
+            style = "--"
+        colour = PALETTE[number % len(PALETTE)]
+        drawn += ax.plot(across, values, style, color=colour, linewidth=1.4, label=name)
     ax.set_yscale("log")
     ax.margins(x=0)
     grid(ax)
-    legend(ax)
+    if len(curves) > 1:
+        legend_beside(ax)
     return describe(ax, title=title, x=x, y=y)
+
+
+def _coincide(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=0.02, atol=0))
 
 
 def correlation_by_distance(

@@ -23,6 +23,10 @@ def test_figures_show_what_they_are_given() -> None:
     np.testing.assert_array_equal(traces.lines[0].get_ydata(), [0, 2, 4])
     np.testing.assert_array_equal(traces.lines[1].get_ydata(), [4, 4, 4])
     assert plots.error_curves({"a": [1.0, 0.0]}).lines[0].get_ydata()[1] == 1e-16
+    same = plots.error_curves({"a": [1.0, 0.1], "b": [1.0, 0.2], "as a": [1.0, 0.1001]})
+    wide, other, dashed = same.lines
+    assert dashed.get_linestyle() == "--"
+    assert wide.get_linewidth() > 2 * dashed.get_linewidth() == 2 * other.get_linewidth()
     by_distance = plots.correlation_by_distance({"a": [1, 0.5, 0.1]}, window=2)
     assert len(by_distance.patches) == 1
     basis = plots.basis_images(np.eye(6), (2, 3))
