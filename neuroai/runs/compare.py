@@ -52,7 +52,7 @@ def compare(
     Raises
     ------
     ConfigError
-        For fewer than two runs.
+        For fewer than two runs, or a directory given twice.
     DataError
         If the runs are not of the same targets.
 
@@ -66,6 +66,7 @@ def compare(
     """
     if len(runs) < 2:
         raise ConfigError(f"found {len(runs)} run to compare; give two or more run directories")
+    _all_differ(runs)
     opened = [directory.open_run(run) for run in runs]
     datasets = [_scores(run) for run in opened]
     scores = _aligned(opened, datasets)
@@ -167,6 +168,19 @@ def _compared(
         licence=str(opened[0].manifest.get("data", {}).get("licence", "")),
     )
     return Outcome(summary, [content.methods], lambda complete: comparison_page(content))
+
+
+def _all_differ(runs: Sequence[str | os.PathLike[str]]) -> None:
+    """Refuse a directory given twice; two directories with the same scores are a fair question."""
+    given: dict[Path, str] = {}
+    for run in runs:
+        place = Path(run).resolve()
+        if place in given:
+            raise ConfigError(
+                f"{given[place]} and {run} are the same run, and a run never differs from itself; "
+                "give each run directory once"
+            )
+        given[place] = str(run)
 
 
 def _scores(run: directory.Run) -> Any:

@@ -54,6 +54,18 @@ def test_compare_writes_a_page(trial_recording: Any, tmp_path: Path) -> None:
         neuroai.compare(a.path, c.path, out=tmp_path / "x")
 
 
+def test_a_run_given_twice_is_refused_and_an_equal_one_is_compared(
+    trial_recording: Any, tmp_path: Path
+) -> None:
+    a = neuroai.encode(trial_recording, readout="ridge", out=tmp_path / "a", **QUICK)
+    again = neuroai.encode(trial_recording, readout="ridge", out=tmp_path / "again", **QUICK)
+    with pytest.raises(ConfigError, match=r"are the same run.*give each run directory once"):
+        neuroai.compare(a.path, again.path, tmp_path / "again" / ".." / "a", out=tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+    pair = neuroai.compare(a.path, again.path, out=tmp_path / "both").summary["pairs"][0]
+    assert (pair["difference"], pair["p"]) == (0, 1)
+
+
 def test_runs_of_other_commands_are_named(trial_recording: Any, tmp_path: Path) -> None:
     a = neuroai.encode(trial_recording, readout="ridge", out=tmp_path / "a", **QUICK)
     b = neuroai.encode(trial_recording, readout="pca-ridge", out=tmp_path / "b", **QUICK)
