@@ -211,19 +211,37 @@ class SpikesSource(Table):
 
     ``counts``: spikes of each unit, times stored unit after unit; ``index``: end of each unit's times
     (the NWB convention); ``units``: the unit's number for each spike.
+
+    Attributes
+    ----------
+    unit : str, optional
+        Of the times. Left out, seconds are assumed and checked: times that look like milliseconds or
+        sample numbers are refused.
+    repair : "none" or "sort"
+        Whether times that descend within a unit are sorted (and told of), or refused.
+    resolution : float, optional
+        Seconds between ticks of the clock: two spikes of a unit may then have the same time.
+    interval : (start, stop), optional
+        Seconds in which spikes were recorded; may begin below 0.
     """
 
     times: ArraySource
-    unit: str = "s"
+    unit: str | None = None
     counts: ArraySource | None = None
     index: ArraySource | None = None
     units: ArraySource | None = None
     repair: Literal["none", "sort"] = "none"
+    resolution: float | None = Field(default=None, gt=0)
+    interval: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> SpikesSource:
         if sum(x is not None for x in (self.counts, self.index, self.units)) != 1:
             raise ValueError("give exactly one of counts, index, units")
+        if self.unit is not None and self.times.unit is not None:
+            raise ValueError("the unit of the times is given twice: as unit, and as times.unit")
+        if self.interval is not None and not self.interval[0] < self.interval[1]:
+            raise ValueError(f"interval = {list(self.interval)}: expected [start, stop] with start < stop")
         return self
 
 
@@ -233,6 +251,20 @@ class Subset(Table):
     start: int = Field(default=0, ge=0)
     stop: int | None = None
     when: When = Field(default_factory=dict)
+
+
+#: What a card says of samples, and so of responses.
+_OF_SAMPLES = (
+    "responses",
+    "period",
+    "times",
+    "stimulus",
+    "repeats",
+    "average_presentations",
+    "subsets",
+    "runs",
+    "rois",
+)
 
 
 class RecordingCard(Table):
@@ -305,6 +337,14 @@ class RecordingCard(Table):
     def _has_content(self) -> RecordingCard:
         if self.responses is None and self.spikes is None:
             raise ValueError("a recording needs [responses] or [spikes]")
+        if self.spikes is None:
+            return self
+        of_samples = [name for name in _OF_SAMPLES if name in self.model_fields_set]
+        if of_samples:
+            raise ValueError(
+                f"found {', '.join(of_samples)} beside [spikes]: spike times have no samples; expected "
+                "spikes with behaviour, events and targets, or [responses]"
+            )
         return self
 
 

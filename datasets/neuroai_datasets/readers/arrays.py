@@ -319,12 +319,17 @@ def _read_spikes(folder: _Folder) -> Recording:
         ends = _indices(folder.array(part, f"spikes.{what}").ravel(), 0, f"spikes.{what}")
         ends = np.cumsum(ends) if what == "counts" else ends
     trains = split_trains(times, ends, f"{folder.path}: spikes")
+    one_run = np.zeros(1, dtype=np.int64)
     return Recording.from_spikes(
         trains,
         name=folder.card.name or folder.path.name,
+        unit_coords=_targets(folder, len(trains)),
         behaviour=_behaviour(folder) or None,
+        events=read_card_events(folder.path, folder.card, folder.chosen, one_run, None, folder.notes),
+        interval=source.interval,
         repair=source.repair,
-        unit=source.unit,
+        unit=source.unit or source.times.unit,
+        resolution=source.resolution,
         attrs=_attributes(folder),
     )
 

@@ -41,7 +41,7 @@ def _files(path: Path) -> list[Path]:
     return sorted(path.glob("*.nwb")) if path.is_dir() else []
 
 
-def read(path: Path, *, repair: object = "none", **unknown: object) -> Recording:
+def read(path: Path, *, repair: object = "none", unit: object = None, **unknown: object) -> Recording:
     """Read units, intervals and behaviour of an NWB 2 file.
 
     Parameters
@@ -50,6 +50,9 @@ def read(path: Path, *, repair: object = "none", **unknown: object) -> Recording
         The ``.nwb`` file, or a folder that holds one.
     repair : "none" or "sort"
         Whether unsorted spike times are sorted (recorded in ``attrs["repairs"]``) or refused.
+    unit : str, optional
+        Of the spike times, where the file breaks the standard's seconds: "ms", "samples@30000", ... Left
+        out, times that cannot be seconds are refused; "s" takes them as they are.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def read(path: Path, *, repair: object = "none", **unknown: object) -> Recording
 
     if unknown:
         raise CardError(
-            f"{path}: there is no selection {', '.join(unknown)}; an NWB file takes repair='sort'"
+            f"{path}: there is no selection {', '.join(unknown)}; an NWB file takes repair='sort', unit='s'"
         )
     if repair not in ("none", "sort"):
         raise CardError(f"{path}: repair={repair!r} does not exist; choices: none, sort")
@@ -93,7 +96,7 @@ def read(path: Path, *, repair: object = "none", **unknown: object) -> Recording
         return Recording.from_spikes(
             trains,
             name=path.stem,
-            unit="s",
+            unit=None if unit is None else str(unit),
             repair="sort" if repair == "sort" else "none",
             resolution=float(resolution) if isinstance(resolution, int | float) else None,
             unit_coords=_unit_columns(file, len(trains)),

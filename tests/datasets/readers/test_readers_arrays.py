@@ -237,6 +237,56 @@ def test_spikes_are_told_apart_in_three_ways(part: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(spikes.unit(i), train)
 
 
+def spiking(folder: Path, times: np.ndarray) -> Path:
+    np.save(folder / "t.npy", times)
+    np.save(folder / "counts.npy", [len(times)])
+    return folder_with(folder, 'modality = "spikes"\n[spikes]\ntimes = "t.npy"\ncounts = "counts.npy"\n')
+
+
+def test_the_unit_of_spike_times_is_checked_unless_it_is_told(tmp_path: Path) -> None:
+    seconds = np.sort(np.random.default_rng(0).random(400)) * 50
+    card = spiking(tmp_path, seconds * 1000) / "recording.toml"
+    with pytest.raises(UnitError, match=r"do not look like seconds.*Suggested: unit='ms'"):
+        load(tmp_path)
+    plain = card.read_text()
+    for told in ('unit = "ms"', 'times.unit = "ms"\ntimes.file = "t.npy"'):
+        card.write_text(
+            plain.replace('times = "t.npy"', told if "file" in told else f'times = "t.npy"\n{told}')
+        )
+        np.testing.assert_allclose(load(tmp_path).spikes.unit(0), seconds)
+    card.write_text(plain + 'unit = "s"\n')
+    np.testing.assert_array_equal(load(tmp_path).spikes.unit(0), seconds * 1000)
+
+
+def test_a_card_declares_the_clock_and_the_interval_of_spikes(tmp_path: Path) -> None:
+    card = spiking(tmp_path, np.array([-1.0, 2.0, 2.0])) / "recording.toml"
+    with pytest.raises(DataError, match=r"negative.*declare interval="):
+        load(tmp_path)
+    card.write_text(card.read_text() + "interval = [-2.0, 9.0]\n")
+    with pytest.raises(DataError, match=r"duplicated.*resolution="):
+        load(tmp_path)
+    card.write_text(card.read_text() + "resolution = 0.001\n")
+    spikes = load(tmp_path).spikes
+    assert (spikes.n_spikes, spikes.span()) == (3, (-2.0, 9.0))
+    card.write_text(card.read_text().replace("[-2.0, 9.0]", "[9.0, -2.0]"))
+    with pytest.raises(CardError, match="start < stop"):
+        load(tmp_path)
+
+
+def test_spikes_come_with_events_and_labels_of_units(tmp_path: Path) -> None:
+    (tmp_path / "events.tsv").write_text("onset\tduration\ttrial_type\n1.0\t2.0\tcue\n1.5\t0.5\tgo\n")
+    np.save(tmp_path / "depth.npy", [100.0])
+    card = spiking(tmp_path, np.array([0.5, 1.5])) / "recording.toml"
+    plain = card.read_text()
+    card.write_text(plain + '[events]\nfile = "events.tsv"\n[targets]\ndepth = "depth.npy"\n')
+    recording = load(tmp_path)
+    assert recording.events["onset"].values.tolist() == [1.0, 1.5]
+    assert recording.units["depth"].values.tolist() == [100.0]
+    card.write_text(plain + '[stimulus]\nfile = "movie.npy"\n')
+    with pytest.raises(CardError, match=r"found stimulus beside \[spikes\]"):
+        load(tmp_path)
+
+
 def test_int16_betas_need_a_scale(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", np.array([[300, -150], [0, 600]], dtype=np.int16))
     card = 'modality = "fmri"\n[responses]\nfile = "y.npy"\n'

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neuroai_datasets import conversions
-from neuroai_datasets.errors import CardError, DamagedFileError, DataError
+from neuroai_datasets.errors import CardError, DamagedFileError, DataError, UnitError
 from neuroai_datasets.loading import load
 from neuroai_datasets.recording import Recording
 
@@ -153,6 +153,18 @@ def test_unsorted_spikes_can_be_repaired(session: Path) -> None:
     assert any("sort" in note for note in recording.attrs["repairs"])
     with pytest.raises(CardError, match="choices: none, sort"):
         load(session, repair="drop")
+
+
+def test_times_that_cannot_be_seconds_are_refused_until_their_unit_is_told(session: Path) -> None:
+    seconds = np.sort(np.random.default_rng(0).random(100)) * 20
+    edit(session, replace("units/spike_times", seconds * 1000))
+    edit(session, replace("units/spike_times_index", np.array([40, 40, 100])))
+    with pytest.raises(UnitError, match="Suggested: unit='ms'"):
+        load(session)
+    np.testing.assert_allclose(load(session, unit="ms").spikes.times[:], seconds)
+    np.testing.assert_array_equal(load(session, unit="s").spikes.times[:], seconds * 1000)
+    with pytest.raises(UnitError, match="'weeks' is not known"):
+        load(session, unit="weeks")
 
 
 def test_files_that_are_no_nwb(tmp_path: Path) -> None:
