@@ -55,21 +55,40 @@ def connectivity(
     n_windows : int
         Response: recorded windows that are probed.
     batch_size : int
+        Windows at a time.
 
     Returns
     -------
     ndarray of float64 (n_units, n_units)
+        Attention: shares, 0 or above; response: change of a log intensity, either sign.
+
+    Raises
+    ------
+    ConfigError
+        For a model without a past, an unknown method, or numbers below 1.
 
     Notes
     -----
     Attention: one pass over the windows, explicit maps of the past layers. Response:
-    ``n_windows * past_bins * n_units`` windows of one current token.
+    ``n_windows * past_bins * n_units`` windows of one current token. Memory: a batch, and two (attention)
+    or one matrix of all pairs of units.
 
     References
     ----------
     Roll-out: Abnar & Zuidema (2020); its use here: Antoniades et al. (2024). Division by co-occurrence and
     the response are this project's.
+
+    Examples
+    --------
+    >>> from neuroai.datasets import simulate_spikes
+    >>> from neuroai.neuroformer import NeuroformerConfig
+    >>> recording = simulate_spikes(5, 20.0)
+    >>> model = Neuroformer(NeuroformerConfig(sessions={"a": 5}, width=16, heads=2))
+    >>> connectivity(model, recording, method="response", n_windows=2).shape
+    (5, 5)
     """
+    if n_windows < 1 or batch_size < 1:
+        raise ConfigError(f"n_windows {n_windows}, batch_size {batch_size}: expected at least 1")
     windows = recording if isinstance(recording, Windows) else model.windows(recording)
     if model.config.past_bins == 0 or model.config.past_layers == 0:
         raise ConfigError("the model reads no past: train it with past > 0 and past_layers > 0")

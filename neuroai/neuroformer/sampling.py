@@ -1,5 +1,6 @@
 """Draw the next spike of many windows at once."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         few = self.top_k is not None and self.top_k < 1
-        if self.temperature <= 0 or not 0 < self.top_p <= 1 or few or self.refractory < 0:
+        scales = 0 < self.temperature < math.inf and 0 <= self.refractory < math.inf
+        if not scales or not 0 < self.top_p <= 1 or few:
             raise ConfigError(
                 f"temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}, refractory "
                 f"{self.refractory}: expected above 0, at least 1, above 0 up to 1, at least 0"

@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from neuroai.datasets import blocked, kfold
-from neuroai.errors import ConfigError
+from neuroai.errors import ConfigError, DataError
 from neuroai.neuroformer.windows import Windows
 
 __all__ = ["split_windows"]
+
+_LONGER = "expected a longer recording, or shorter windows and pasts"
 
 Indices = npt.NDArray[np.int64]
 
@@ -45,6 +47,13 @@ def split_windows(
     train, test : ndarray of int64
         Sorted window numbers.
 
+    Raises
+    ------
+    ConfigError
+        For an unknown ``how``, or a fold that is not there.
+    DataError
+        If the recording is too short: no window would be left to train on.
+
     Examples
     --------
     >>> from neuroai.datasets import simulate_spikes
@@ -57,13 +66,22 @@ def split_windows(
     if not 0 <= fold < k:
         raise ConfigError(f"fold {fold} of {k}: expected 0 to {k - 1}")
     n = len(windows)
+    if how not in ("blocked", "random"):
+        raise ConfigError(f"how = {how!r}: expected 'blocked' or 'random'")
+    if n < k:
+        raise DataError(f"found {n} windows of {windows.config.window:g} s to divide by {k}: {_LONGER}")
     if how == "random":
         return list(kfold(n, k, seed=seed))[fold]
-    if how != "blocked":
-        raise ConfigError(f"how = {how!r}: expected 'blocked' or 'random'")
     if len(np.unique(windows.run)) >= k:
         return list(kfold(n, k, groups=windows.run, seed=seed))[fold]
     config = windows.config
     seconds = 2 * (config.window + config.past) if gap is None else gap
     stride = max(1, int(np.median(np.diff(windows.first)))) * config.bin_width if n > 1 else config.window
-    return list(blocked(n, k, int(np.ceil(round(seconds / stride, 6)))))[fold]
+    apart = int(np.ceil(round(seconds / stride, 6)))
+    try:
+        return list(blocked(n, k, apart))[fold]
+    except DataError as error:
+        raise DataError(
+            f"found {n} windows of {config.window:g} s: one block in {k} with gaps of {seconds:g} s "
+            f"beside it leaves none to train on; {_LONGER}"
+        ) from error

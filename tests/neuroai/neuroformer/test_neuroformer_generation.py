@@ -288,6 +288,8 @@ def test_options_out_of_range(recording):
     model = stirred(config())
     for options in (
         {"temperature": 0.0},
+        {"temperature": float("nan")},
+        {"refractory": float("nan")},
         {"top_p": 1.5},
         {"top_k": 0},
         {"refractory": -1.0},

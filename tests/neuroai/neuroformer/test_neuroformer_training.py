@@ -12,7 +12,7 @@ import torch
 from scipy.stats import poisson
 
 from neuroai.datasets import Recording, simulate_spikes
-from neuroai.errors import CheckpointError, ConfigError, InterruptedRunError
+from neuroai.errors import CheckpointError, ConfigError, DataError, InterruptedRunError
 from neuroai.neuroformer import (
     Modality,
     Neuroformer,
@@ -82,6 +82,8 @@ def test_reads_who_drives_whom(trained):
     assert attention[1, 0] > attention[1, 2]
     with pytest.raises(ConfigError, match="'attention' or 'response'"):
         connectivity(model, train, method="granger")
+    with pytest.raises(ConfigError, match="n_windows 0, batch_size 256: expected at least 1"):
+        connectivity(model, train, method="response", n_windows=0)
     blind = Neuroformer(config(3, past=0.0))
     with pytest.raises(ConfigError, match="reads no past"):
         connectivity(blind, blind.windows(chain(500)))
@@ -202,6 +204,17 @@ def test_blocked_splits_share_no_spikes():
         assert nearest == windows.config.window_bins
     with pytest.raises(ConfigError, match="fold 5 of 5"):
         split_windows(windows, fold=5)
+
+
+def test_a_recording_too_short_to_divide_is_refused():
+    windows = Neuroformer(config(past=0.3)).windows(simulate_spikes(8, 20.0))
+    width = f"{windows.config.window:g} s"
+    with pytest.raises(DataError, match=f"found 4 windows of {width} to divide by 5: expected a longer"):
+        split_windows(windows.select(np.arange(4)), "random")
+    with pytest.raises(DataError, match=f"found 9 windows of {width}: one block in 5 .* leaves none"):
+        split_windows(windows.select(np.arange(9)))
+    train, test = split_windows(windows.select(np.arange(9)), "random")
+    assert len(train) + len(test) == 9
 
 
 def test_trials_are_never_split():
