@@ -116,6 +116,10 @@ def generate(
     closed_loop: Annotated[
         bool, Option("--closed-loop", help="Generated spikes become the past of later windows.")
     ] = False,
+    temperature: Annotated[float, Option(help="Above 0; below 1 draws what is likely more often.")] = 1.0,
+    top_k: Annotated[int | None, Option(help="Draw from this many likeliest units and bins.")] = None,
+    top_p: Annotated[float, Option(help="Draw from the likeliest that reach this probability.")] = 1.0,
+    refractory: Annotated[float, Option(help="Seconds in which a unit stays silent after a spike.")] = 0.0,
     split: SplitBy = None,
     seed: Seed = 0,
     out: Out = None,
@@ -127,6 +131,10 @@ def generate(
         "model": model,
         "n_samples": n_samples,
         "closed_loop": closed_loop,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "refractory": refractory,
         "split": split,
         "seed": seed,
     }
@@ -234,9 +242,8 @@ def lines_of(summary: dict[str, Any]) -> list[str]:
         (f"bits/spike, {name}", f"{value:.4f}") for name, value in summary.get("bits_per_spike", {}).items()
     ]
     for name, scores in summary.get("behaviour", {}).items():
-        found.append(
-            (f"r of {name}", ", ".join(f"{value:.3f}" for value in scores["r"] if value is not None))
-        )
+        told = ["undefined" if value is None else f"{value:.3f}" for value in scores["r"]]
+        found.append((f"r of {name}", ", ".join(told)))
     if "generated" in summary:
         found.append(("KS of intervals, generated", f"{summary['generated']['ks_intervals']:.3f}"))
     for name, score in summary.get("edges", {}).items():

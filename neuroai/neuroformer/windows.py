@@ -32,7 +32,7 @@ class TokenReport:
     n_windows, n_units, n_spikes : int
         Spikes are those of the current windows.
     outside : int
-        Spikes after the last whole window of their run.
+        Spikes in no window: after the last whole one of their run, or where an input has no value.
     silent_units : int
     truncated, truncated_past : int
         Spikes left out by ``max_spikes`` and ``max_past_spikes``.

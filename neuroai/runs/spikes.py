@@ -63,7 +63,7 @@ def evaluate(
     Parameters
     ----------
     recording : str, path or Recording
-        What the model was trained on, or another session.
+        Of a session that the model was trained or fine-tuned on.
     model : path
         A run of ``neuroai spikes``, or a folder that ``save_pretrained`` wrote.
     n_samples : int
@@ -109,6 +109,10 @@ def generate(
     model: str | os.PathLike[str],
     n_samples: int = 1,
     closed_loop: bool = False,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    refractory: float = 0.0,
     split: Split | None = None,
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
@@ -125,6 +129,8 @@ def generate(
         Patterns a window.
     closed_loop : bool
         Generated spikes become the past of later windows; the recording gives the first past of each run.
+    temperature, top_k, top_p, refractory
+        How spikes are drawn; see :class:`neuroai.neuroformer.sampling.Sampling`.
 
     Returns
     -------
@@ -138,12 +144,19 @@ def generate(
         place: Place, net: "Neuroformer", windows: "Windows", train: Indices, test: Indices
     ) -> "tuple[Findings, Mapping[str, Any]]":
         held = windows.select(test)
-        made = net.generate(held, seed=seed, n_samples=n_samples, closed_loop=closed_loop)
+        made = net.generate(held, seed=seed, **given)
         made.to_recording(0).save(place.folder / "generated.h5")
         generation, scores = compare_generated(made)
         return Findings(generation=generation), {"sets": scores}
 
-    given = {"n_samples": int(n_samples), "closed_loop": bool(closed_loop)}
+    given: dict[str, Any] = {
+        "n_samples": int(n_samples),
+        "closed_loop": bool(closed_loop),
+        "temperature": float(temperature),
+        "top_k": top_k,
+        "top_p": float(top_p),
+        "refractory": float(refractory),
+    }
     return _apply("generate", recording, model, split, seed, given, selection, progress, out, measure)
 
 
@@ -228,6 +241,8 @@ def connectivity(
         found = connect(net, windows, edges=place.edges(), baselines=baselines, n_probed=n_probed)
         return Findings(connections=found), {}
 
+    if n_probed < 1:
+        raise ConfigError(f"n_probed = {n_probed}: expected at least 1 window")
     given = {"n_probed": int(n_probed), "baselines": bool(baselines)}
     return _apply("connectivity", recording, model, split, seed, given, selection, progress, out, measure)
 

@@ -134,6 +134,10 @@ def new_model(recording: "Recording", options: Mapping[str, Any]) -> "Neuroforme
     from neuroai.neuroformer.model import Neuroformer
 
     layers = int(options["layers"])
+    if both := [name for name in options["behaviour"] if name in options["inputs"]]:
+        raise ConfigError(
+            f"{', '.join(both)}: found in behaviour and in inputs; expected to decode what is not read"
+        )
     config = NeuroformerConfig(
         sessions={session_of(recording): recording.n_targets},
         bin_width=options["bin_width"],
@@ -178,21 +182,26 @@ def model_folder(model: "str | os.PathLike[str]") -> tuple[Path, dict[str, Any]]
     return root, {}
 
 
-def open_model(folder: Path, recording: "Recording") -> "Neuroformer":
-    """Read a model; a recording it does not know becomes a further session with units of its own.
+def open_model(folder: Path, recording: "Recording", *, extend: bool = False) -> "Neuroformer":
+    """Read a model that knows the recording, or whose sessions are extended by it, with units of its own.
 
     Raises
     ------
     CheckpointError
         If there is no model.
     ConfigError
-        If it knows the recording by name, but with another number of units.
+        If it does not know the recording by name, or knows it with another number of units.
     """
     from neuroai.neuroformer.model import Neuroformer
 
     model = Neuroformer.from_pretrained(folder)
     name = session_of(recording)
     if name not in model.config.sessions:
+        if not extend:
+            raise ConfigError(
+                f"the model in {folder} knows {', '.join(model.config.sessions)}, not {name}: its units were "
+                "never learned; `neuroai spikes finetune` adds them"
+            )
         model.add_session(name, recording.n_targets)
     if model.config.sessions[name] != recording.n_targets:
         raise ConfigError(
@@ -260,10 +269,15 @@ def notes_of(windows: "Windows") -> list[str]:
             f"{report.silent_units} of {report.n_units} units have no spikes: hardly any are predicted."
         )
     if report.outside:
-        told.append(f"{report.outside} spikes after the last whole window of their run were left out.")
+        told.append(f"{report.outside} spikes outside all windows were left out.")
     if report.truncated or report.truncated_past:
         told.append(f"{report.truncated} spikes and {report.truncated_past} past spikes were truncated.")
-    told += [f"{name} has no value in {n} windows." for name, n in report.missing.items() if n]
+    read = {modality.name for modality in windows.config.inputs}
+    told += [
+        f"{name} has no value in {n} windows{', which were left out' if name in read else ''}."
+        for name, n in report.missing.items()
+        if n
+    ]
     return [*told, *report.notes]
 
 

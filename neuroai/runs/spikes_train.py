@@ -197,7 +197,7 @@ def finetune(
         "seed": int(seed),
     }
     job = Job.of("finetune", recording, resolved(given, trained), selection, progress)
-    tuned = with_targets(open_model(folder, job.recording), job.recording, behaviour, int(seed))
+    tuned = with_targets(open_model(folder, job.recording, extend=True), job.recording, behaviour, int(seed))
     content = [directory.sha256(folder / "model.safetensors")]
     return job.run(lambda staged: _train(job, tuned, tune, share, staged), out, content)
 
