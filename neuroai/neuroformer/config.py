@@ -80,6 +80,11 @@ class Modality:
         return t, h, w
 
 
+#: Seconds; spike times are compared in whole nanoseconds.
+_SHORTEST_BIN = 1e-6
+_STACKS = ("encoder_layers", "past_layers", "behaviour_layers", "output_layers")
+
+
 @dataclass(frozen=True)
 class NeuroformerConfig:
     """Sizes and options of a :class:`~neuroai.neuroformer.Neuroformer`.
@@ -118,6 +123,12 @@ class NeuroformerConfig:
     unit_weight, bin_weight : float
         Weights of the two cross-entropies of the categorical readout.
 
+    Raises
+    ------
+    ConfigError
+        For a window or past that is not whole bins, a width that heads do not divide, or another option out
+        of range.
+
     Examples
     --------
     >>> config = NeuroformerConfig(sessions={"a": 30}, window=0.05)
@@ -151,8 +162,13 @@ class NeuroformerConfig:
     bin_weight: float = 0.4
 
     def __post_init__(self) -> None:
+        if not _SHORTEST_BIN <= self.bin_width < math.inf:
+            raise ConfigError(f"bin_width = {self.bin_width} s: expected {_SHORTEST_BIN} s or more")
         for name in ("window", "past"):
             self._bins(name)
+        depths = {name: getattr(self, name) for name in _STACKS if getattr(self, name) < 0}
+        if depths:
+            raise ConfigError(f"found {depths}: expected 0 or more layers")
         if self.width % self.heads or min(self.width, self.heads) < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(
                 f"width {self.width}, heads {self.heads}, dropout {self.dropout}: expected heads that divide "
@@ -208,7 +224,7 @@ class NeuroformerConfig:
 
     def _bins(self, name: str) -> int:
         seconds = getattr(self, name)
-        bins = round(seconds / self.bin_width) if self.bin_width > 0 else 0
+        bins = round(seconds / self.bin_width) if math.isfinite(seconds) else 0
         if bins < (1 if name == "window" else 0) or not math.isclose(
             bins * self.bin_width, seconds, rel_tol=1e-6
         ):

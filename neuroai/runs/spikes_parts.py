@@ -96,10 +96,25 @@ class Job:
         )
 
     def split(self, windows: "Windows") -> tuple[Indices, Indices]:
-        """Training and test windows."""
+        """Training and test windows.
+
+        Raises
+        ------
+        DataError
+            If the recording is too short, or either part holds no spike: nothing could be measured.
+        """
         from neuroai.neuroformer.splits import split_windows
 
-        return split_windows(windows, self.options["split"], seed=int(self.options["seed"]))
+        train, test = split_windows(windows, self.options["split"], seed=int(self.options["seed"]))
+        for part, chosen in (("to train on", train), ("held out", test)):
+            first = windows.first[chosen]
+            edges = np.stack([first, first + windows.config.window_bins])
+            if not np.diff(np.searchsorted(windows.events.bin, edges), axis=0).any():
+                raise DataError(
+                    f"{self.name}: no spike in the {len(chosen)} windows {part}; expected some: look at its "
+                    "counts, or give --split random"
+                )
+        return train, test
 
     def fabric(self) -> Any:
         """Device and precision to train with: bfloat16 where the device has it."""

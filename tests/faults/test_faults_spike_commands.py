@@ -105,6 +105,18 @@ def test_recordings_too_short_are_refused(refused: Callable[..., None], tmp_path
     refused(BAD_DATA, ["expected a longer recording"], "evaluate", blink, "--model", known)
 
 
+def test_parts_without_spikes_are_refused(refused: Callable[..., None], tmp_path: Path) -> None:
+    late = recording(
+        tmp_path / "late", [train[train > 20] for train in TRAINS], declared="interval = [0, 30]\n"
+    )
+    refused(BAD_DATA, ["late: no spike in the 120 windows held out", "--split random"], "train", late)
+    counts = tmp_path / "counts"
+    counts.mkdir()
+    np.save(counts / "counts.npy", np.zeros((900, 2)))
+    (counts / "recording.toml").write_text('modality = "spikes"\nperiod = 0.01\nresponses = "counts.npy"\n')
+    refused(BAD_DATA, ["counts: no spike in the"], "train", counts)
+
+
 def test_what_is_read_cannot_be_decoded(refused: Callable[..., None], tmp_path: Path) -> None:
     both = ("--behaviour", "speed", "--inputs", "speed")
     told = ["speed: found in behaviour and in inputs"]

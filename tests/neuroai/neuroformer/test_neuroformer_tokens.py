@@ -227,6 +227,10 @@ def test_what_cannot_be_cut_is_refused():
     ("options", "text"),
     [
         ({"window": 0.055}, "not a whole number of bins"),
+        ({"window": float("nan")}, "window = nan s is not a whole number of bins"),
+        ({"bin_width": 1e-12}, "expected 1e-06 s or more"),
+        ({"bin_width": float("nan")}, "bin_width = nan s"),
+        ({"past_layers": -1}, "found {'past_layers': -1}: expected 0 or more layers"),
         ({"heads": 3}, "heads that divide"),
         ({"padded": True}, "need max_spikes"),
         ({"contrastive": ("video",)}, "the model reads none"),
