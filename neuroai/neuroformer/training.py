@@ -21,6 +21,7 @@ from neuroai.neuroformer.intensity import IntensityReadout
 from neuroai.neuroformer.model import Neuroformer
 from neuroai.neuroformer.windows import Windows
 from neuroai.training import Plan, TrainingResult, train
+from neuroai.training.ranks import share_gradients
 
 __all__ = ["Pool", "Recipe", "finetune", "fit"]
 
@@ -195,10 +196,10 @@ def _train(
         recipe.checkpoint_every,
         recipe.workers,
         schedule="step",
-        capture=_recordable(model, fabric),
+        capture=_recordable(model, pool, fabric),
     )
-    if plan.capture:
-        pool = pool.filled(recipe.batch_size)
+    if plan.capture and fabric is not None:
+        pool = pool.filled(-(-recipe.batch_size // fabric.world_size))
     optimizer = _optimizer(model, recipe)
     steps = recipe.epochs * -(-len(pool) // recipe.batch_size)
     scheduler = LambdaLR(optimizer, partial(_rate, steps=steps, warmup=max(1, round(recipe.warmup * steps))))
@@ -222,10 +223,14 @@ def _train(
     )
 
 
-def _recordable(model: Neuroformer, fabric: Fabric | None) -> bool:
-    """Whether steps can be recorded: on one GPU, and not in the published form, which is kept as it was."""
-    one_gpu = fabric is not None and fabric.device.type == "cuda" and fabric.world_size == 1
-    return one_gpu and not model.config.padded
+def _recordable(model: Neuroformer, pool: Pool, fabric: Fabric | None) -> bool:
+    """Whether steps can be recorded: on GPUs, and not in the published form, which is kept as it was.
+
+    With several sessions a rank's share of a batch may lack one: its gradients would lack parameters.
+    """
+    if fabric is None or fabric.device.type != "cuda" or model.config.padded:
+        return False
+    return fabric.world_size == 1 or (share_gradients(fabric) and len(pool.parts) == 1)
 
 
 def _pool(windows: Some) -> Pool:

@@ -90,7 +90,8 @@ class CapturedStep:
             parameter.grad = None  # so that the backward pass writes gradients and does not add to them
         graph: Any = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._generator)
-        with torch.cuda.graph(graph, stream=self._stream):
+        # Other threads, as NCCL's watchdog, may ask the device things meanwhile.
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             value = self._compute(batch)
         return _Recording(graph, batch, value.detach(), [p.grad for p in self._parameters])
 

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, cast
@@ -21,6 +21,7 @@ from neuroai.errors import CheckpointError, ConfigError, InterruptedRunError
 from neuroai.training.capture import CapturedStep
 from neuroai.training.checkpoint import Checkpoint, load_newest, save_checkpoint
 from neuroai.training.optimizer_state import pack_optimizer, unpack_optimizer
+from neuroai.training.ranks import Agreement, average_gradients, share_gradients
 from neuroai.training.streams import batch_order, private_streams, seed_streams
 
 __all__ = ["Batches", "Loss", "Plan", "TrainingResult", "train"]
@@ -60,8 +61,9 @@ class Plan:
     schedule : {"epoch", "step"}
         When the scheduler steps.
     capture : bool
-        On one CUDA device, record the passes of a step once a shape of batch and replay them. The loss may
-        not read values back to the host (:mod:`neuroai.training.capture`).
+        On CUDA devices, record the passes of a step once a shape of batch and replay them. The loss may not
+        read values back to the host (:mod:`neuroai.training.capture`). Under DDP gradients are averaged after
+        the passes, which must reach the same parameters on all ranks; buffers stay each rank's own.
     """
 
     epochs: int
@@ -183,19 +185,25 @@ def train(
     per_epoch = -(-len(batches) // plan.batch_size)
     last = plan.epochs * per_epoch
 
+    averaged, learned = plan.capture and share_gradients(fabric), list(wrapped.parameters())
+
     def compute(batch: Any) -> Tensor:
-        value = loss(wrapped, batch, generator)
+        with fabric.autocast() if averaged else nullcontext():
+            value = loss(model if averaged else wrapped, batch, generator)
         fabric.backward(value)
         return value
 
-    if plan.capture and fabric.device.type == "cuda" and fabric.world_size == 1:
-        compute = CapturedStep(compute, [p for p in model.parameters() if p.requires_grad], generator)
+    if plan.capture and fabric.device.type == "cuda" and (averaged or fabric.world_size == 1):
+        compute = CapturedStep(compute, [p for p in learned if p.requires_grad], generator)
+    stops = Agreement(fabric)
     with private_streams(), _interruption() as interrupted:
         for batch in _stream(batches, plan, run.step, 0 if run.finished(per_epoch) else last, fabric):
             seed_streams(generator, plan.seed, run.step, fabric.global_rank)
             if not wrapped.training:  # to say so to every module of a model takes milliseconds
                 wrapped.train()
             value = compute(fabric.to_device(batch))
+            if averaged:
+                average_gradients(learned)
             if plan.clip_norm is not None:
                 run.clip(wrapped, wrapped_optimizer)
             wrapped_optimizer.step()
@@ -204,7 +212,7 @@ def train(
             run.loss_sum += value.detach().double()
             if run.step % per_epoch == 0:
                 run.end_epoch(per_epoch, _score(wrapped, evaluate))
-            finished, stop = run.finished(per_epoch), _on_any_rank(interrupted.is_set(), fabric)
+            finished, stop = run.finished(per_epoch), stops(interrupted.is_set())
             if run.due(per_epoch) or finished or stop:
                 run.save()
             if progress is not None:
@@ -257,14 +265,6 @@ def _stream(batches: Batches, plan: Plan, first: int, last: int, fabric: Fabric)
         generator=torch.Generator().manual_seed(plan.seed),
     )
     yield from loader
-
-
-def _on_any_rank(flag: bool, fabric: Fabric) -> bool:
-    """Whether ``flag`` is set on some rank: all must write and stop at the same step."""
-    if fabric.world_size == 1:
-        return flag
-    total = fabric.all_reduce(torch.tensor(float(flag), device=fabric.device), reduce_op="sum")
-    return bool(cast("Tensor", total) > 0)
 
 
 def _score(model: nn.Module, evaluate: Callable[[nn.Module], float] | None) -> float | None:

@@ -93,7 +93,7 @@ def trained(steps_recorded, epochs=4, dropout=0.0):
     windows = model.windows(simulate_spikes(20, 30.0))
     with pytest.MonkeyPatch.context() as patch:
         if not steps_recorded:
-            patch.setattr(training, "_recordable", lambda model, fabric: False)
+            patch.setattr(training, "_recordable", lambda model, pool, fabric: False)
         recipe = Recipe(epochs=epochs, batch_size=40, learning_rate=3e-3)
         fabric = Fabric(accelerator="cuda", devices=1)
         result = fit(model, windows, recipe=recipe, fabric=fabric)

@@ -29,7 +29,8 @@ def main(fabric, folder):
     model = torch.nn.Linear(6, 3)
     result = train(model, torch.optim.SGD(model.parameters(), 0.1), Samples(),
                    lambda model, batch, generator: (model(batch[0]) - batch[1]).square().mean(),
-                   Plan(3, 16), folder=Path(folder) / "ckpt", fabric=fabric)
+                   Plan(3, 16, capture=sys.argv[3] == "averaged"),
+                   folder=Path(folder) / "ckpt", fabric=fabric)
     if fabric.global_rank == 0:
         losses = torch.tensor(result.losses)
         save_file(dict(model.state_dict()) | {"losses": losses}, Path(folder) / "end.safetensors")
@@ -43,14 +44,15 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_two_ranks_equal_one(tmp_path):
+@pytest.mark.parametrize("how", ["reduced by DDP", "averaged"])
+def test_two_ranks_equal_one(tmp_path, how):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     ends = []
     for devices in (1, 2):
         folder: Path = tmp_path / str(devices)
         folder.mkdir()
-        subprocess.run([sys.executable, str(script), str(folder), str(devices)], check=True)
+        subprocess.run([sys.executable, str(script), str(folder), str(devices), how], check=True)
         assert [path.name for path in sorted((folder / "ckpt").iterdir())] == [
             "step-000000008",
             "step-000000012",
