@@ -128,7 +128,7 @@ def check_recorded(model: Neuroformer, windows: Windows) -> None:
     def compute(batch: Batch) -> Tensor:
         loss: Tensor = model(batch)["loss"]
         loss.backward()
-        return loss
+        return loss.detach()  # a loss keeps its graph, and that the stream it was made on
 
     def gradient() -> Tensor:
         found = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
@@ -138,10 +138,10 @@ def check_recorded(model: Neuroformer, windows: Windows) -> None:
     batch, config = windows[np.arange(2, 18)], windows.config
     filled = fill(batch, room_for(windows, 16), windows.events.n_units, config.n_symbols)
     assert filled.recorded is not None
-    expected, gradients = compute(batch.to("cuda")), gradient()
     recorded = CapturedStep(compute, list(model.parameters()), torch.Generator("cuda"))
     for _ in range(5):
         loss, found = recorded(filled.to("cuda")), gradient()
-    torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=0)
+    expected, gradients = compute(batch.to("cuda")), gradient()
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
     error = (found - gradients).norm() / gradients.norm()
     assert error < 1e-3, f"gradients of a replayed step are off by {error:.3g}"

@@ -142,7 +142,7 @@ def loop(config: NeuroformerConfig, batch_size: int, steps: int, *, recorded: bo
 
     kept = module._recordable
     if not recorded:
-        module._recordable = lambda model, fabric: False
+        module._recordable = lambda model, pool, fabric: False
     fabric = Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
     result = fit(model, windows, recipe=recipe, fabric=fabric, progress=note)
     module._recordable = kept

@@ -1,8 +1,8 @@
 """Attention between packed windows: a token sees the tokens of its own window, nothing else is computed.
 
 On a GPU in half precision the packed streams go to the variable-length flash kernel as they are. Elsewhere
-queries, keys and values alone are put on a grid for the fused kernel and taken out again, which costs a few
-percent of a step: all other layers work on packed tokens.
+queries, keys and values alone are put on a grid and taken out again, which costs a few percent of a step:
+all other layers work on packed tokens.
 """
 
 import inspect
@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.nn.functional import dropout as drop
 from torch.nn.functional import scaled_dot_product_attention
 
+from neuroai.neuroformer.half_attention import MappedAttention
 from neuroai.neuroformer.layout import Layout
 
 __all__ = ["attend", "attention_map"]
 
 _HALF = (torch.float16, torch.bfloat16)
+_SMALL_MAP = 2**16  # scores of a head and window that a CPU keeps for the backward pass
 
 
 def attend(
@@ -51,12 +53,26 @@ def attend(
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """Attention on a grid; on a CPU in single precision: its half kernel is six times slower backwards."""
+    """Attention on a grid; on a CPU without the fused kernel in half: it is six times slower backwards."""
     if q.is_cuda or q.dtype not in _HALF:
         return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    if q.shape[-2] * k.shape[-2] <= _SMALL_MAP:
+        return _mapped(q, k, v, mask, causal)
     with torch.autocast("cpu", enabled=False):
         out = scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask, is_causal=causal)
     return out.to(q.dtype)
+
+
+def _mapped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """Windows and heads as one batch; what is not seen has a score of minus infinity."""
+    hidden = q.new_zeros(1, 1, 1, dtype=torch.float32)
+    if causal:
+        hidden = hidden.new_full((q.shape[-2], k.shape[-2]), -math.inf).triu(1)[None]
+    elif mask is not None:
+        hidden = torch.where(mask, hidden, -math.inf).expand(-1, q.shape[1], -1, -1).flatten(0, 1)
+    flat = [x.flatten(0, 1) for x in (q, k, v)]
+    out: Tensor = MappedAttention.apply(*flat, hidden)  # type: ignore[no-untyped-call]
+    return out.view(q.shape)
 
 
 def attention_map(query: Tensor, key: Tensor, to: Layout, source: Layout, *, causal: bool = False) -> Tensor:

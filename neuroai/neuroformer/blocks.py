@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from neuroai.neuroformer.attention import attend, attend_stored, attention_map
+from neuroai.neuroformer.dropout import Dropout
 from neuroai.neuroformer.layout import Layout
 
 __all__ = ["Attention", "Block", "Source"]
@@ -33,7 +35,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float, stored: bool) -> None:
         super().__init__()
         self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
-        self.drop = nn.Dropout(dropout)
+        self.drop = _dropout(dropout, stored)
         self.heads, self.stored = heads, stored
 
     def split(self, x: Tensor) -> Tensor:
@@ -44,6 +46,12 @@ class Attention(nn.Module):
         """Keys and values (n, heads, d) of the tokens attended to."""
         return self.split(self.key(source)), self.split(self.value(source))
 
+    def queries_keys_values(self, x: Tensor, source: Tensor) -> tuple[Tensor, ...]:
+        """Queries of ``x``, keys and values of ``source``; what has one input is one product."""
+        if source is x:
+            return tuple(self.split(y) for y in _joined(x, self.query, self.key, self.value))
+        return (self.split(self.query(x)), *(self.split(y) for y in _joined(source, self.key, self.value)))
+
     def close(self, mixed: Tensor) -> Tensor:
         """Join heads (n, heads, d) and project."""
         out: Tensor = self.drop(self.output(mixed.flatten(-2)))
@@ -51,8 +59,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, to: Layout, source: Source, causal: bool) -> Tensor:
         """Attend from ``x`` to ``source``, packed (n_tokens, width)."""
-        query = self.split(self.query(x))
-        key, value = self.keys_values(source.tokens)
+        query, key, value = self.queries_keys_values(x, source.tokens)
         if self.stored:
             rate = self.drop.p if self.training else 0.0
             mixed = attend_stored(query, key, value, to, source.layout, causal=causal, dropout=rate)
@@ -80,7 +87,7 @@ class Block(nn.Module):
         self.before, self.between, self.after = (nn.LayerNorm(width) for _ in range(3))
         self.attention = Attention(width, heads, dropout, stored)
         self.network = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width), nn.Dropout(dropout)
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width), _dropout(dropout, stored)
         )
 
     def forward(
@@ -102,3 +109,14 @@ class Block(nn.Module):
         """Attention weights that :meth:`forward` uses."""
         query = self.before(x)
         return self.attention.map(query, layout, source or Source(query, layout), causal)
+
+
+def _joined(x: Tensor, *maps: nn.Linear) -> tuple[Tensor, ...]:
+    """Several linear maps of one input."""
+    weight, bias = torch.cat([m.weight for m in maps]), torch.cat([m.bias for m in maps])
+    return linear(x, weight, bias).chunk(len(maps), dim=-1)
+
+
+def _dropout(rate: float, published: bool) -> nn.Dropout:
+    """Torch's in the published formulation."""
+    return nn.Dropout(rate) if published else Dropout(rate)
