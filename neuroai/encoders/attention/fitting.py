@@ -16,7 +16,8 @@ from neuroai.encoders.attention.decoder import dropped
 from neuroai.encoders.attention.encoder import AttentionEncoder
 from neuroai.encoders.attention.head import RegionReadout
 from neuroai.encoders.scores import pearson_r
-from neuroai.training.loop import Plan, train
+from neuroai.training.loop import train
+from neuroai.training.run_state import Plan
 from neuroai.training.streams import stream_seed
 
 __all__ = ["FitOptions", "fit_encoder", "predict_in_batches"]

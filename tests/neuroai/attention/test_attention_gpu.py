@@ -66,7 +66,7 @@ def test_captured_training_equals_plain_training(tmp_path):
     from dataclasses import replace
 
     from neuroai.encoders.attention.fitting import _fabric
-    from neuroai.training.loop import Plan, train
+    from neuroai.training import Plan, train
 
     maps = torch.randn(70, 6, 4, 4, device="cuda", generator=torch.Generator("cuda").manual_seed(0))
     truth = maps.mean((2, 3)).repeat(1, 5)
