@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neuroai.encoders.attention import AttentionEncoder, DecoderShape, QueryLayout
+from neuroai.encoders.attention import AttentionEncoder, DecoderShape, QueryLayout, RegionReadout
 from neuroai.encoders.attention.reference import MaskedEncoder, copy_reference_weights
 from neuroai.training.capture import WARM_UP, CapturedStep
 
@@ -49,9 +50,11 @@ def models(dropout: float, device: str) -> tuple[MaskedEncoder, AttentionEncoder
     shape = DecoderShape(dropout=dropout)
     masks = memberships(np.random.default_rng(0))
     masked = MaskedEncoder(masks, GRID, GRID, shape)
-    membership = torch.block_diag(*[mask.float() for mask in masks]).bool().numpy()
+    blocks = [mask.float() for mask in masks]
+    membership = torch.block_diag(*blocks).bool().numpy()  # type: ignore[no-untyped-call]
     layout = QueryLayout("roi", tuple(map(str, range(2 * QUERIES))), membership)
     routed = AttentionEncoder(layout, SHAPE.d_model, GRID, GRID, shape, combine="sum")
+    assert isinstance(routed.head, RegionReadout)
     copy_reference_weights(masked, routed.decoder, routed.head)
     return masked.to(device), routed.to(device)
 
@@ -77,7 +80,7 @@ def steps(
         def compute(batch: tuple[Tensor, ...]) -> Tensor:
             with torch.autocast(device, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
                 value = hemisphere_loss(predict(batch[0]), batch[1])
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             return value
 
         return compute
@@ -129,13 +132,13 @@ def seconds(step: Callable[[], float], device: str) -> float:
         start = time.process_time()
         step()
         return time.process_time() - start
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     torch.cuda.synchronize()
     begin.record()
     step()
     end.record()
     torch.cuda.synchronize()
-    return begin.elapsed_time(end) / 1e3
+    return float(begin.elapsed_time(end) / 1e3)
 
 
 def operations() -> float:
@@ -216,7 +219,7 @@ def main() -> None:
     limit = 1e-6 if device == "cpu" else 1e-5
     if max(correctness["first_loss"], correctness["after_one_update"]) > limit:
         raise SystemExit(f"the formulations disagree, no times are reported: {correctness}")
-    result = {
+    result: dict[str, Any] = {
         "benchmark": "attention_step",
         "sizes": {"targets": TARGETS, "queries": 2 * QUERIES, "tokens": GRID**2, "batch": BATCH},
         "correctness": correctness,

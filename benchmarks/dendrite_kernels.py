@@ -31,7 +31,7 @@ from neuroai_kernels.segment_overlap import (
     segment_overlap,
     segment_responses,
 )
-from neuroai_kernels.segment_overlap.forms import COSTS, quickest_form
+from neuroai_kernels.segment_overlap.forms import COSTS, Form, quickest_form
 
 SEGMENTS, SLOTS, CELLS, DENSITY = 1_000_000, 32, 65_536, 0.02
 HERE = Path(__file__).parent
@@ -55,14 +55,14 @@ class Clock:
             start = time.process_time()
             call()
             return 1e3 * (time.process_time() - start)
-        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         # Work ahead of the first event hides the time that the launch takes.
-        torch.cuda._sleep(2_000_000)
+        torch.cuda._sleep(2_000_000)  # type: ignore[no-untyped-call]
         first.record()
         call()
         last.record()
         last.synchronize()
-        return first.elapsed_time(last)
+        return float(first.elapsed_time(last))
 
 
 def copy_bandwidth(clock: Clock) -> float:
@@ -170,7 +170,8 @@ def forms(clock: Clock, segments: int) -> list[dict[str, Any]]:
             make_index(n, slots, n_segments, clock.device, 1),
             make_bits(rows, n, density, clock.device),
         )
-        names = ["gather", "event"] + ["mask"] * (n <= 8192)
+        names: list[Form] = ["gather", "event"]
+        names += ["mask"] * (n <= 8192)
         found = [segment_overlap(bits, index, form=name) for name in names]
         assert all(torch.equal(found[0], other) for other in found[1:])
         additions = int(found[0].sum())

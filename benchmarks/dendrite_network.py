@@ -89,7 +89,7 @@ def milliseconds(call: Any, device: str, repeats: int) -> float:
     times = []
     for _ in range(repeats + 3):
         if device == "cuda":
-            first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             first.record()
             call()
             last.record()
@@ -99,7 +99,7 @@ def milliseconds(call: Any, device: str, repeats: int) -> float:
             start = time.process_time()
             call()
             times.append(1e3 * (time.process_time() - start))
-    return median(times[3:])
+    return float(median(times[3:]))
 
 
 def copy_bandwidth(device: str) -> float:

@@ -12,6 +12,7 @@ import os
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from neuroai.geometry import pairwise_distances, shape_distance
 RESULTS = Path(__file__).parent / "results"
 
 
-def timed(networks: list[np.ndarray], **how: object) -> tuple[float, np.ndarray]:
+def timed(networks: list[np.ndarray], **how: Any) -> tuple[float, np.ndarray]:
     start = time.perf_counter()
     matrix = pairwise_distances(networks, **how)
     return time.perf_counter() - start, matrix

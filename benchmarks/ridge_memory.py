@@ -59,8 +59,8 @@ def wide(scale: float, folder: str) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     x, new = (rng.standard_normal((rows, p), dtype=np.float32) for rows in (n, 200))
     y = rng.standard_normal((n, v), dtype=np.float32)
-    for start in range(0, v, 500):
-        part = slice(start, start + 500)
+    for first in range(0, v, 500):
+        part = slice(first, first + 500)
         y[:, part] += x[:, :100] @ rng.standard_normal((100, y[:, part].shape[1]), dtype=np.float32)
     model, figures = fit(x, y)
     start = time.process_time()

@@ -52,7 +52,7 @@ def make_data(n: int, p: int, v: int, device: str) -> tuple[Any, Any]:
     x = (x - x.mean(0)) / x.std(0)
     sources, mixing = x.double() @ normal(p, 50).double(), normal(50, v)
     y = torch.empty(n, v, device=device)
-    for part in torch.arange(v, device=device).split(1000):
+    for part in torch.split(torch.arange(v, device=device), 1000):
         y[:, part] = (sources @ mixing[:, part].double()).float()
     y *= torch.linspace(0.05, 1, v, device=device) / y.std(0)
     y += normal(n, v)
@@ -116,7 +116,7 @@ def worker(solver: str, n: int, p: int, v: int, device: str, threads: int, repea
         all_seconds=seconds,
         peak=max(peak, 0.0),
         products=getattr(model, "products_", len(ALPHAS)),
-        **host,
+        **host,  # type: ignore[arg-type]
     )
 
 
@@ -232,7 +232,7 @@ def run(
     default = peers_run[0]
     # All products that a solution with one decomposition a fold cannot avoid, plus the products spent.
     r, held = p, n / FOLDS
-    flops = 2 * n * p * p + (FOLDS + 1) * 9 * p**3 + 2 * v * p * (n + FOLDS * p + 2 * p)
+    flops: float = 2 * n * p * p + (FOLDS + 1) * 9 * p**3 + 2 * v * p * (n + FOLDS * p + 2 * p)
     flops += 2 * v * p * FOLDS * min(held, r) * (1 + float(ours["products"]))
     floor = flops / (gflops * 1e9)
     result = {
@@ -330,7 +330,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
-        _, _, solver, *sizes, out = sys.argv
-        worker(solver, *map(int, sizes[:3]), sizes[3], *map(int, sizes[4:]), out)
+        _, _, solver, n, p, v, device, threads, repeats, out = sys.argv
+        worker(solver, int(n), int(p), int(v), device, int(threads), int(repeats), out)
     else:
         main()

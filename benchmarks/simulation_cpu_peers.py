@@ -294,7 +294,7 @@ def cold_start() -> dict[str, float]:
     )
     with tempfile.TemporaryDirectory() as cache:
         environment = os.environ | dict.fromkeys(THREADS, "1") | {"NUMBA_CACHE_DIR": cache}
-        found = {}
+        found: dict[str, Any] = {}
         for state in ("cold", "warm"):
             done = subprocess.run(
                 [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True

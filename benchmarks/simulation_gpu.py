@@ -46,7 +46,7 @@ SECTOR_BYTES, ENTRY_BYTES, LARGE_SECONDS, AT_ONCE_SECONDS = 32, 4, 1.0, 0.05
 Engine = TypeVar("Engine", GpuEngine, LargeEngine)
 
 
-def same_spikes(layout: Layout, steps: int, modes: tuple[str, ...]) -> dict[str, bool]:
+def same_spikes(layout: Layout, steps: int, modes: tuple[Mode, ...]) -> dict[str, bool]:
     """Whether each mode gives the spikes of the CPU engine."""
     expected = CpuEngine(layout, deterministic=True).advance(steps, NOTHING)
     found = {mode: GpuEngine(layout, "cuda", mode=mode).advance(steps, NOTHING) for mode in modes}
@@ -169,13 +169,13 @@ def copy_bandwidth() -> float:
     source = torch.empty(2**30, dtype=torch.uint8, device="cuda").random_()
     target = torch.empty_like(source)
     target.copy_(source)
-    first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     first.record()
     for _ in range(10):
         target.copy_(source)
     last.record()
     last.synchronize()
-    return 10 * 2 * len(source) / (first.elapsed_time(last) / 1e3)
+    return float(10 * 2 * len(source) / (first.elapsed_time(last) / 1e3))
 
 
 def floor(engine: GpuEngine, found: dict[str, float], bandwidth: float) -> float:

@@ -46,7 +46,9 @@ def crops(pictures: list[NDArray[np.uint8]], count: int, kind: str, *, seed: int
 
 def photographs() -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     """Left and right halves of two pictures, read without scikit-learn, which would count as memory here."""
-    folder = Path(str(importlib.util.find_spec("sklearn").submodule_search_locations[0]))
+    found = importlib.util.find_spec("sklearn")
+    assert found is not None
+    folder = Path(str(found.origin)).parent
     whole = [grey(path) for path in sorted((folder / "datasets" / "images").glob("*.jpg"))]
     middle = whole[0].shape[1] // 2
     return [one[:, :middle] for one in whole], [one[:, middle:] for one in whole]

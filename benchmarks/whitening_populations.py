@@ -11,6 +11,7 @@ import argparse
 import json
 import platform
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ def microseconds(run: Callable[[], object], repeats: int = 50) -> float:
         run()
     times = []
     for _ in range(repeats):
-        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
         run()
         stop.record()
@@ -71,7 +72,8 @@ def main() -> None:
     assert max(gaps) < 1e-4, gaps
     target = torch.empty_like(matrix)
     floor = microseconds(lambda: target.copy_(matrix))
-    warps = {w: microseconds(lambda w=w: gpu.lateral_step(matrix, x, STEP, n_warps=w)) for w in (1, 2, 4, 8)}
+    step = partial(gpu.lateral_step, matrix, x, STEP)
+    warps = {w: microseconds(partial(step, n_warps=w)) for w in (1, 2, 4, 8)}
     layer = WhiteningLayer(N, populations=(POPULATIONS,), step=STEP).cuda()
     whole = microseconds(lambda: layer.stream(x))
     result = {

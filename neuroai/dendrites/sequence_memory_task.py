@@ -6,6 +6,7 @@ Hawkins, Ahmad (2016), "Why neurons have thousands of synapses", Frontiers in Ne
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +23,12 @@ _WIDTH = 40
 _BLOCK, _START = 10, 3
 
 
-def high_order_settings(cells_per_column: int = 32, **changes: object) -> dict[str, object]:
+def high_order_settings(cells_per_column: int = 32, **changes: Any) -> dict[str, Any]:
     """Settings of the published experiment for `SequenceMemory`, with a bound on the segments kept.
 
     The stream makes 22 segments an element, most of them for noise that never comes back.
     """
-    settings: dict[str, object] = {
+    settings: dict[str, Any] = {
         "n_columns": N_COLUMNS,
         "cells_per_column": cells_per_column,
         "activation_threshold": 15,

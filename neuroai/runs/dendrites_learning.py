@@ -211,7 +211,7 @@ def _remembered_stream(config: Mapping[str, Any], report: "Progress", _: Path) -
     precision, memories, curves = {}, {}, {}
     for cells in config["cells"]:
         name = f"{cells} cells a column" if cells > 1 else "1 cell a column (first order)"
-        memory = SequenceMemory(**high_order_settings(cells, seed=seed))  # type: ignore[arg-type]
+        memory = SequenceMemory(**high_order_settings(cells, seed=seed))
         steps = np.zeros(elements)
         for index, columns in enumerate(high_order_stream(elements, switch=switch, seed=seed)):
             steps[index] = memory.step(columns).precision
