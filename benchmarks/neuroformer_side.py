@@ -62,22 +62,15 @@ def side_features(recording: Any, trials: Trials, seed: int, hyper: dict, device
     """Of each trial: token features, their mean and the last; log expected counts in thirds, turned."""
     from neuroai.neuroformer import rates
     from neuroai.neuroformer.frozen import window_features
+    from neuroai.neuroformer.readout import rate_features
 
     model, best_epoch = pretrained(recording, trials, "spikes", seed, hyper, device)
     windows = model.windows(recording)
     inside = window_features(model, windows)[:, : 2 * hyper["width"]]
     pooled, last = np.split(inside, 2, axis=1)
-    log_rates = np.log(rates(model, windows).clip(1e-9))
-    thirds = log_rates.reshape(len(windows), 3, 13, -1).mean(axis=2).reshape(len(windows), -1)
     seen = np.setdiff1d(np.arange(len(windows)), trials.test)
-    centre = thirds[seen].mean(axis=0)
-    axes = np.linalg.svd(thirds[seen] - centre, full_matrices=False)[2][:128]
-    return {"pooled": pooled, "last": last, "log_rates": (thirds - centre) @ axes.T, "best": best_epoch}
-
-
-def together(blocks: list[np.ndarray]) -> np.ndarray:
-    """Join blocks of features, each with a total variance of one."""
-    return np.concatenate([x / np.sqrt(x.var(axis=0).sum()) for x in blocks], axis=1)
+    log_rates = rate_features(rates(model, windows), seen, 3)
+    return {"pooled": pooled, "last": last, "log_rates": log_rates, "best": best_epoch}
 
 
 def side(
@@ -92,6 +85,7 @@ def side(
 ) -> dict:
     """Pretrain on spikes alone, then decode the side; probabilities of the test trials come back."""
     from neuroai.neuroformer.frozen import FrozenDecoder
+    from neuroai.neuroformer.readout import joined, span_counts
 
     recording = visual_recording(folder, session)
     right = sides(recording)
@@ -101,8 +95,8 @@ def side(
         lambda: side_features(recording, trials, seed, hyper, device),
     )
     n = len(right)
-    counts = recording.responses.values.reshape(n, 3, 13, -1).sum(axis=2).astype(float)
-    thirds, total = np.sqrt(counts).reshape(n, -1), np.sqrt(counts.sum(axis=1))
+    counts = recording.responses.values.reshape(n, 39, -1)
+    thirds, total = span_counts(counts, 3), span_counts(counts, 1)
     inside = np.concatenate([found["pooled"], found["last"]], axis=1).astype(float)
     log_rates = found["log_rates"].astype(float)
     seen = {
@@ -110,9 +104,9 @@ def side(
         "rates": log_rates,
         "counts": thirds,
         "total": total,
-        "features and counts": together([inside, thirds]),
-        "features and total": together([inside, total]),
-        "rates and counts": together([log_rates, thirds, total]),
+        "features and counts": joined([inside, thirds]),
+        "features and total": joined([inside, total]),
+        "rates and counts": joined([log_rates, thirds, total]),
     }
     train, test = trials.train, trials.test
     readers = {name: FrozenDecoder("category").fit(x[train], right[train]) for name, x in seen.items()}

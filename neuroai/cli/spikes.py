@@ -1,6 +1,7 @@
 """``neuroai spikes``: commands around a transformer over spikes."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -146,15 +147,37 @@ def decode(
     context: typer.Context,
     recording: Source,
     model: ModelRun,
+    how: Annotated[
+        str, Option(help="frozen: the model as it is; heads: those that it was given.")
+    ] = "frozen",
+    behaviour: Behaviour = None,
+    shares: Annotated[
+        str, Option(help="Shares of the training windows that are labelled: SHARE,...")
+    ] = "0.01,0.05,0.1,0.25,0.5,1",
+    n_draws: Annotated[int, Option(help="Random choices of labelled windows.")] = 3,
+    min_speed: Annotated[
+        float, Option(help="Leave out windows in which a series moves more slowly, in its units a second.")
+    ] = 0.0,
+    baselines: Baselines = True,
     split: SplitBy = None,
     seed: Seed = 0,
     out: Out = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Decode behaviour on RECORDING's test windows with a model that was trained to."""
-    options = {"model": model, "split": split, "seed": seed}
-    _run("spikes", "decode", context, recording, options, out, as_json=as_json, quiet=quiet)
+    """Decode behaviour on RECORDING's test windows, from few labels and from all of them."""
+    options = {
+        "model": model,
+        "how": how,
+        "behaviour": _names(behaviour),
+        "shares": _numbers("shares", shares),
+        "n_draws": n_draws,
+        "min_speed": min_speed,
+        "baselines": baselines,
+        "split": split,
+        "seed": seed,
+    }
+    _run("spikes_decode", "decode", context, recording, options, out, as_json=as_json, quiet=quiet)
 
 
 @spikes.command(context_settings=_FREE)
@@ -229,6 +252,13 @@ def _names(words: str | None) -> list[str]:
     return [name.strip() for name in (words or "").split(",") if name.strip()]
 
 
+def _numbers(option: str, words: str) -> list[float]:
+    try:
+        return [float(word) for word in words.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"--{option} {words}: expected numbers with commas between them") from error
+
+
 def lines_of(summary: dict[str, Any]) -> list[str]:
     """Return the numbers of a run, one a line.
 
@@ -244,9 +274,17 @@ def lines_of(summary: dict[str, Any]) -> list[str]:
     for name, scores in summary.get("behaviour", {}).items():
         told = ["undefined" if value is None else f"{value:.3f}" for value in scores["r"]]
         found.append((f"r of {name}", ", ".join(told)))
+    for name, few in summary.get("few_labels", {}).items():
+        found.append((f"{few['measure']}, {name}", _row([f"{n} labels" for n in few["n_labels"]])))
+        found += [(method, _row(scores["score"])) for method, scores in few["methods"].items()]
+        found.append(("constant guess", _row([few["constant_guess"]] * len(few["n_labels"]))))
     if "generated" in summary:
         found.append(("KS of intervals, generated", f"{summary['generated']['ks_intervals']:.3f}"))
     for name, score in summary.get("edges", {}).items():
         told = f"AUROC {score['auroc']:.3f}, AP {score['average_precision']:.3f}"
         found.append((f"edges, {name}", told))
     return [f"{name:32} {value}" for name, value in found]
+
+
+def _row(cells: Sequence[object]) -> str:
+    return " ".join(f"{cell:>12.4g}" if isinstance(cell, float) else f"{cell:>12}" for cell in cells)

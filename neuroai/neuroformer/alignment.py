@@ -14,7 +14,7 @@ from neuroai.datasets import Recording, Stimulus
 from neuroai.errors import DataError
 from neuroai.neuroformer.config import Modality
 
-__all__ = ["Clock", "Series", "Video", "series_of", "video_of"]
+__all__ = ["Clock", "Series", "Video", "named_series", "series_of", "video_of"]
 
 Times = npt.NDArray[np.float64]
 STALE = 3.0
@@ -134,7 +134,7 @@ def series_of(recording: Recording, modality: Modality) -> Series:
     DataError
         If there is none of that name, or its shape or classes do not fit the modality.
     """
-    series = _find(recording, modality.name)
+    series = named_series(recording, modality.name)
     values = series.values
     if modality.kind == "category":
         finite = values[np.isfinite(values.astype(np.float64))]
@@ -152,7 +152,14 @@ def series_of(recording: Recording, modality: Modality) -> Series:
     return Series(series.clock, values)
 
 
-def _find(recording: Recording, name: str) -> Series:
+def named_series(recording: Recording, name: str) -> Series:
+    """Find a behaviour, a sample coordinate of the responses, or an event column, as it was recorded.
+
+    Raises
+    ------
+    DataError
+        If there is none of that name.
+    """
     behaviour = recording.behaviour
     if name in behaviour:
         time = np.asarray(behaviour[name]["time"].values, dtype=np.float64)

@@ -62,7 +62,7 @@ class LinearDecoder:
             self.alpha_: float | list[float] = float(self.models_[0].alpha_)
         else:
             self.models_ = [
-                LassoCV(alphas=_lasso_grid(x, column), cv=folds, max_iter=5000).fit(x, column)
+                LassoCV(alphas=_lasso_grid(x, column), cv=folds, max_iter=20_000, tol=1e-3).fit(x, column)
                 for column in y.T
             ]
             self.alpha_ = [float(model.alpha_) for model in self.models_]

@@ -20,6 +20,7 @@ from neuroai.plotting.style import to_svg
 from neuroai.report.data_terms import data_terms
 from neuroai.report.page import Figure, Page, Section, Table
 from neuroai.report.spikes_content import Connections, Decoded, Findings, Generation, Latents, Likelihood
+from neuroai.report.spikes_labels import labels_section
 
 __all__ = ["spikes_page"]
 
@@ -48,6 +49,8 @@ def spikes_page(
         )
         told = "Loss of every epoch; the dotted line is the epoch whose weights were kept."
         sections.append(Section("Learning", figures=[Figure("learning", _svg(drawn), told)]))
+    if findings.few:
+        sections.append(labels_section(findings.few, findings.decoded))
     if findings.decoded:
         sections.append(_decoded(findings.decoded))
     if findings.generation is not None:
@@ -71,6 +74,12 @@ def _numbers(findings: Findings) -> list[tuple[str, str]]:
     shown = []
     if findings.likelihood is not None:
         shown.append((f"{findings.likelihood.bits['Neuroformer']:.3f}", "bits/spike on test windows"))
+    for few in findings.few:
+        curve = next(iter(few.curves.values()))
+        numbers = list(few.labels.values())
+        for place in sorted({0, len(numbers) - 1}):
+            told = f"{few.measure} of {few.name}, {numbers[place]} labels"
+            shown.append((f"{curve.middle[place]:.3g}", told))
     for one in findings.decoded:
         shown.append((f"{np.mean(one.scores['r']):.2f}", f"r of {one.name}"))
     if findings.generation is not None:
@@ -100,7 +109,7 @@ def _decoded(found: Sequence[Decoded]) -> Section:
         n = one.true.shape[1]
         names = [one.name] if n == 1 else [f"{one.name} {k}" for k in range(n)]
         drawn = decoding_traces(one.true, one.decoded, times=one.times, names=names)
-        told = f"{one.name} at the end of each test window, measured and decoded."
+        told = f"{one.name} in each test window, measured and decoded."
         figures.append(Figure(f"decoded-{len(figures)}", _svg(drawn), told, wide=True))
         rows += [
             [name, *(one.scores[score][k] for score in ("r", "r2", "rmse"))] for k, name in enumerate(names)

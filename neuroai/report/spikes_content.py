@@ -8,7 +8,18 @@ from numpy.typing import NDArray
 
 from neuroai.neuroformer.population import PopulationStatistics
 
-__all__ = ["Connections", "Decoded", "Findings", "Generation", "Latents", "Learning", "Likelihood", "Psth"]
+__all__ = [
+    "Connections",
+    "Decoded",
+    "FewLabels",
+    "Findings",
+    "Generation",
+    "Latents",
+    "Learning",
+    "Likelihood",
+    "Psth",
+    "ScoreCurve",
+]
 
 Array = NDArray[np.float64]
 
@@ -75,6 +86,49 @@ class Decoded:
 
 
 @dataclass(frozen=True)
+class ScoreCurve:
+    """Scores by share of the labels (n_shares,), their intervals, and each draw's (n_shares, n_draws)."""
+
+    middle: Array
+    low: Array
+    high: Array
+    draws: Array
+
+
+@dataclass(frozen=True)
+class FewLabels:
+    """One behaviour read from few labels.
+
+    Attributes
+    ----------
+    name, measure : str
+        ``"median error"`` in units of the behaviour, or ``"accuracy"``.
+    labels : mapping of float to int
+        Number of labelled windows by share.
+    curves : mapping of method to ScoreCurve
+        The frozen model first.
+    chance : float
+        Score of the best constant guess of the training windows.
+    n_test : int
+        Windows that were judged.
+    confusion : int array (n_classes, n_classes), optional
+        Row shown, column decoded, from all labels; with the names of the ``classes``.
+    every : int
+        Only every so many windows were used.
+    """
+
+    name: str
+    measure: str
+    labels: Mapping[float, int]
+    curves: Mapping[str, ScoreCurve]
+    chance: float
+    n_test: int
+    confusion: NDArray[np.int64] | None = None
+    classes: Sequence[str] = ()
+    every: int = 1
+
+
+@dataclass(frozen=True)
 class Connections:
     """Matrices (target, source) by method; known edges, and each method's AUROC and average precision."""
 
@@ -95,7 +149,7 @@ class Latents:
 
 @dataclass(frozen=True)
 class Findings:
-    """All parts that one run has."""
+    """All parts that one run has; further ``notes`` and paragraphs on ``methods``."""
 
     learning: Learning | None = None
     likelihood: Likelihood | None = None
@@ -103,3 +157,6 @@ class Findings:
     decoded: Sequence[Decoded] = field(default_factory=tuple)
     connections: Connections | None = None
     latents: Latents | None = None
+    few: Sequence[FewLabels] = field(default_factory=tuple)
+    notes: Sequence[str] = ()
+    methods: Sequence[str] = ()

@@ -1,8 +1,8 @@
-"""``neuroai spikes generate``, ``decode``, ``connectivity`` and ``evaluate``: what a trained model says."""
+"""``neuroai spikes generate``, ``connectivity`` and ``evaluate``: what a trained model says."""
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from neuroai.errors import ConfigError
 from neuroai.runs import directory
 from neuroai.runs.analysis import Outcome
-from neuroai.runs.spikes_parts import Job, model_folder, open_model, resolved, session_of, write_down
+from neuroai.runs.spikes_parts import (
+    Job,
+    model_folder,
+    open_model,
+    resolved,
+    same_recording,
+    same_split,
+    session_of,
+    write_down,
+)
 
 if TYPE_CHECKING:
     from neuroai.neuroformer.model import Neuroformer
@@ -21,9 +30,13 @@ if TYPE_CHECKING:
     from neuroai.runs.console import Progress
     from neuroai_datasets import Recording
 
-__all__ = ["connectivity", "decode", "evaluate", "generate"]
+__all__ = ["connectivity", "evaluate", "generate"]
 
 Indices = NDArray[np.int64]
+_SEEN = (
+    "The model's own split of this recording was another (split or seed): it has seen spikes of windows that "
+    "are tested here."
+)
 Split = Literal["blocked", "random"]
 
 
@@ -100,7 +113,7 @@ def evaluate(
         return Findings(None, found, generation, decoded, None, latents), {"sets": scores}
 
     given = {"n_samples": int(n_samples), "baselines": bool(baselines)}
-    return _apply("evaluate", recording, model, split, seed, given, selection, progress, out, measure)
+    return measure_model("evaluate", recording, model, split, seed, given, selection, progress, out, measure)
 
 
 def generate(
@@ -157,50 +170,7 @@ def generate(
         "top_p": float(top_p),
         "refractory": float(refractory),
     }
-    return _apply("generate", recording, model, split, seed, given, selection, progress, out, measure)
-
-
-def decode(
-    recording: "str | os.PathLike[str] | Recording",
-    *,
-    model: str | os.PathLike[str],
-    split: Split | None = None,
-    seed: int = 0,
-    out: str | os.PathLike[str] | None = None,
-    progress: "Progress | None" = None,
-    **selection: str,
-) -> directory.Run:
-    """Decode behaviour on the test windows with a model that was trained or fine-tuned to.
-
-    Parameters
-    ----------
-    recording, model, split, seed, out, progress, selection
-        As in :func:`evaluate`.
-
-    Returns
-    -------
-    Run
-
-    Raises
-    ------
-    ConfigError
-        If the model decodes no behaviour.
-    """
-    from neuroai.report.spikes_content import Findings
-    from neuroai.runs.spikes_measure import decode_behaviour, latents_of
-
-    def measure(
-        place: Place, net: "Neuroformer", windows: "Windows", train: Indices, test: Indices
-    ) -> "tuple[Findings, Mapping[str, Any]]":
-        if not net.config.targets:
-            raise ConfigError(
-                f"the model in {model} decodes no behaviour: `neuroai spikes finetune` with --behaviour first"
-            )
-        held = windows.select(test)
-        decoded = decode_behaviour(net, held)
-        return Findings(decoded=decoded, latents=latents_of(net, held, decoded)), {}
-
-    return _apply("decode", recording, model, split, seed, {}, selection, progress, out, measure)
+    return measure_model("generate", recording, model, split, seed, given, selection, progress, out, measure)
 
 
 def connectivity(
@@ -244,10 +214,12 @@ def connectivity(
     if n_probed < 1:
         raise ConfigError(f"n_probed = {n_probed}: expected at least 1 window")
     given = {"n_probed": int(n_probed), "baselines": bool(baselines)}
-    return _apply("connectivity", recording, model, split, seed, given, selection, progress, out, measure)
+    return measure_model(
+        "connectivity", recording, model, split, seed, given, selection, progress, out, measure
+    )
 
 
-def _apply(
+def measure_model(
     command: str,
     recording: "str | os.PathLike[str] | Recording",
     model: str | os.PathLike[str],
@@ -259,7 +231,10 @@ def _apply(
     out: str | os.PathLike[str] | None,
     measure: Measure,
 ) -> directory.Run:
-    """Open model and recording, measure, write down."""
+    """Open model and recording, measure, write down.
+
+    Told of the run are windows that the model was trained on because its own split was another.
+    """
     folder, trained = model_folder(model)
     options = resolved({"model": os.fspath(model), **given, "split": split, "seed": int(seed)}, trained)
     job = Job.of(command, recording, options, selection, progress)
@@ -271,6 +246,8 @@ def _apply(
         job.progress(command, 0, 1)
         findings, scores = measure(Place(job.recording, staged), net, windows, train, test)
         job.progress(command, 1, 1)
+        if same_recording(job, trained) and not same_split(job, trained, windows):
+            findings = replace(findings, notes=[*findings.notes, _SEEN])
         return write_down(job, net, windows, (train, test), findings, scores)
 
     return job.run(work, out, [directory.sha256(folder / "model.safetensors")])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from neuroai.neuroformer.model import Neuroformer
     from neuroai.neuroformer.windows import Windows
     from neuroai.report.page import Page
-    from neuroai.report.spikes_content import Findings
+    from neuroai.report.spikes_content import FewLabels, Findings
     from neuroai.runs.console import Progress
     from neuroai_datasets import Recording
 
@@ -250,7 +250,7 @@ def write_down(
         "window": config.window,
         "split": job.options["split"],
         "tokens": windows.report.lines(),
-        "notes": notes_of(windows),
+        "notes": [*notes_of(windows), *findings.notes],
         "repairs": list(job.recording.attrs.get("repairs", ())),
         **scores,
         **_numbers(findings),
@@ -264,16 +264,16 @@ def write_down(
         split=_SPLITS[job.options["split"]],
         seed=job.options["seed"],
     )
-    data = data_facts(job.recording)
+    methods, data = [told, *findings.methods], data_facts(job.recording)
     text = dumps({key: value for key, value in job.options.items() if value is not None})
 
     def page(complete: Mapping[str, Any]) -> "Page":
         from neuroai.report.spikes import spikes_page
 
         title = f"{job.command.capitalize()}: spikes of {job.recording.name}"
-        return spikes_page(title, complete, findings, methods=[told], data=data, config=text)
+        return spikes_page(title, complete, findings, methods=methods, data=data, config=text)
 
-    return Outcome(summary=summary, methods=[told], page=page, data=data, tree=_tree(findings, test))
+    return Outcome(summary=summary, methods=methods, page=page, data=data, tree=_tree(findings, test))
 
 
 def notes_of(windows: "Windows") -> list[str]:
@@ -308,12 +308,37 @@ def _numbers(findings: "Findings") -> dict[str, Any]:
         found["generated"] = dict(findings.generation.distances)
     if findings.decoded:
         found["behaviour"] = {one.name: dict(one.scores) for one in findings.decoded}
+    if findings.few:
+        found["few_labels"] = {few.name: _few_numbers(few) for few in findings.few}
     if findings.connections is not None and findings.connections.scores:
         found["edges"] = {
             name: dict(zip(("auroc", "average_precision", "chance"), score, strict=True))
             for name, score in findings.connections.scores.items()
         }
     return found
+
+
+def _few_numbers(few: "FewLabels") -> dict[str, Any]:
+    """One behaviour: scores and their intervals by method and share of the labels."""
+    methods = {
+        name: {
+            "score": curve.middle,
+            "interval": np.stack([curve.low, curve.high], axis=1),
+            "draws": curve.draws,
+        }
+        for name, curve in few.curves.items()
+    }
+    shares, numbers = list(few.labels), list(few.labels.values())
+    found = {
+        "measure": few.measure,
+        "shares": shares,
+        "n_labels": numbers,
+        "n_test": few.n_test,
+        "constant_guess": few.chance,
+    }
+    if few.confusion is not None:
+        found |= {"classes": list(few.classes), "confusion": few.confusion}
+    return {**found, "methods": methods}
 
 
 def _tree(findings: "Findings", test: Indices) -> "xr.DataTree":
@@ -351,6 +376,19 @@ def with_targets(
                 f"{modality.size}"
             )
     return model
+
+
+def same_recording(job: Job, trained: Mapping[str, Any]) -> bool:
+    """Whether a run (its options) was of the recording of this one."""
+    return bool(trained.get("recording") == job.name and trained.get("selection", {}) == dict(job.selection))
+
+
+def same_split(job: Job, trained: Mapping[str, Any], windows: "Windows") -> bool:
+    """Whether a run (its options) divided these windows as this one does."""
+    from neuroai.neuroformer.splits import split_windows
+
+    seed = int(trained["seed"])
+    return np.array_equal(split_windows(windows, trained["split"], seed=seed)[1], job.split(windows)[1])
 
 
 def resolved(options: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,8 +40,9 @@ def read(path: Path, **selection: object) -> Recording:
     Returns
     -------
     Recording
-        Sample coordinates: ``trial``, ``contrast_left``, ``contrast_right`` (0 to 1), ``feedback``
-        (+1 reward, -1 penalty), ``clock`` (s of the session).  A series also has an event a trial, at
+        Sample coordinates: ``trial``, ``contrast_left``, ``contrast_right`` (0 to 1), ``side`` of the
+        higher contrast (0 left, 1 right, NaN where they are equal), ``feedback`` (+1 reward, -1
+        penalty), ``clock`` (s of the session).  A series also has an event a trial, at
         onset 0.
     """
     from neuroai_datasets.recording import Recording
@@ -86,7 +87,8 @@ def read(path: Path, **selection: object) -> Recording:
             "provenance": [f"{file.name}, counts in {chosen['counts']}"],
         },
     )
-    labels = {name: content[name][trial] for name in LABELS}
+    side = np.where(left == right, np.nan, right > left)
+    labels = {name: content[name][trial] for name in LABELS} | {"side": side[trial]}
     times = clock.ravel() if series else clock[:, 0]
     return with_sample_coords(recording, {"trial": trial, **labels, "clock": times})
 

@@ -156,6 +156,10 @@ def test_steinmetz(session: str, facts: tuple[int, int, int, str]) -> None:
     np.testing.assert_array_equal(folded, trials.responses.values)
     assert set(trials.responses["contrast_left"].values) <= {0.0, 0.25, 0.5, 1.0}
     assert set(trials.responses["feedback"].values) == {-1, 1}
+    names = ("contrast_left", "contrast_right", "side")
+    left, right, side = (trials.responses[name].values for name in names)
+    np.testing.assert_array_equal(side[left != right], (right > left)[left != right])
+    assert np.isnan(side[left == right]).all()
 
 
 @pytest.mark.parametrize(("block", "mean"), [("before", 2.02), ("after", 1.90)])

@@ -14,7 +14,8 @@ from neuroai.cli import main
 from neuroai.cli.app import app
 from neuroai.errors import ConfigError, DataError, InterruptedRunError
 from neuroai.neuroformer import Neuroformer, NeuroformerConfig
-from neuroai.runs.spikes import connectivity, decode, evaluate, generate
+from neuroai.runs.spikes import connectivity, evaluate, generate
+from neuroai.runs.spikes_decode import decode
 from neuroai.runs.spikes_train import finetune, train
 from neuroai_datasets import Recording
 from neuroai_datasets.simulators import simulate_hub, simulate_spikes
@@ -84,7 +85,7 @@ def test_a_model_is_evaluated_on_the_windows_it_was_held_out_from(
     first = json.loads((trained / "result.json").read_text())
     assert found.summary["bits_per_spike"] == pytest.approx(first["bits_per_spike"], abs=1e-6)
     assert found.summary["n_test"] == first["n_test"]
-    decoded = decode(place, model=trained, out=tmp_path / "decode")
+    decoded = decode(place, model=trained, how="heads", out=tmp_path / "decode")
     assert decoded.summary["behaviour"] == found.summary["behaviour"]
 
 
@@ -138,8 +139,8 @@ def renamed(recording: Recording, name: str) -> Recording:
 
 def test_finetuning_adds_a_head_and_a_session(place: Recording, tmp_path: Path) -> None:
     bare = untrained(tmp_path / "bare", {"simulated place cells": 6})
-    with pytest.raises(ConfigError, match="decodes no behaviour"):
-        decode(place, model=bare, out=tmp_path / "none")
+    with pytest.raises(ConfigError, match="has no heads"):
+        decode(place, model=bare, how="heads", out=tmp_path / "none")
     few = finetune(
         renamed(simulate_spikes(4, 30.0, seed=2), "b"),
         model=bare,
@@ -189,6 +190,8 @@ def test_the_command_prints_numbers_and_notes(trained: Path, place: Recording, t
         str(file),
         "--model",
         str(trained),
+        "--how",
+        "heads",
         "--out",
         str(tmp_path / "run"),
         "--quiet",
