@@ -166,7 +166,8 @@ def distribution_lines(
         ax.set_xlim(low, high)
         if logarithmic:
             ax.set_xscale("log")
-        legend(ax)
+        if len(values) > 1:
+            legend(ax)
     grid(ax)
     return describe(ax, title=title, x=x, y="share up to x" if cumulative else "density")
 
