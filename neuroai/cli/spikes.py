@@ -281,8 +281,7 @@ def lines_of(summary: dict[str, Any]) -> list[str]:
     if "generated" in summary:
         found.append(("KS of intervals, generated", f"{summary['generated']['ks_intervals']:.3f}"))
     for name, score in summary.get("edges", {}).items():
-        told = f"AUROC {score['auroc']:.3f}, AP {score['average_precision']:.3f}"
-        found.append((f"edges, {name}", told))
+        found.append((f"edges, {name}", f"AUROC {score['auroc']:.3f}, AP {score['average_precision']:.3f}"))
     return [f"{name:32} {value}" for name, value in found]
 
 

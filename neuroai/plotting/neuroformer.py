@@ -160,7 +160,7 @@ def decoding_traces(
         np.asarray(true, dtype=np.float64)[:_MOST_TRACE],
         np.asarray(decoded, dtype=np.float64)[:_MOST_TRACE],
     )
-    across = np.arange(len(x)) if times is None else np.asarray(times, dtype=np.float64)[:_MOST_TRACE]
+    across = np.asarray(np.arange(len(x)) if times is None else times, dtype=np.float64)[:_MOST_TRACE]
     x, y, across = _broken(x, y, across)
     figure = new_figure(8.4, 1.7 * x.shape[1] + 0.3)
     for place in range(x.shape[1]):
@@ -184,7 +184,7 @@ def _broken(x: Array, y: Array, across: Array) -> tuple[Array, Array, Array]:
         return x, y, across
     jumps = np.flatnonzero(np.abs(steps) > 1.5 * np.median(np.abs(steps))) + 1
     x, y = (np.insert(values, jumps, np.nan, axis=0) for values in (x, y))
-    return x, y, np.insert(across.astype(np.float64), jumps, np.nan)
+    return x, y, np.insert(across, jumps, np.nan)
 
 
 def connectivity_matrix(

@@ -14,9 +14,9 @@ from neuroai.report.spikes_content import Decoded, FewLabels
 __all__ = ["labels_section"]
 
 _CURVE = (
-    "{measure} on {n} test windows by the share of the training windows whose {name} was known. Lines: all draws "
-    "of labelled windows together; bars: 95 % of resampled draws and blocks of test windows; dots: single "
-    "draws."
+    "{measure} on {n} test windows by the share of the training windows whose {name} was known. Lines: all "
+    "draws of labelled windows together; bars: 95 % of resampled draws and blocks of test windows; dots: "
+    "single draws."
 )
 
 

@@ -8,19 +8,22 @@ from typing import Any, TextIO
 
 Progress = Callable[[str, int, int], None]
 
-#: Seconds between two plain lines.
-LINE_EVERY = 30.0
+#: Seconds after which a plain line is due, and seconds that two of them are at least apart.
+LINE_EVERY, LINE_PAUSE = 30.0, 1.0
 
 
 class LineProgress:
-    """Plain log lines: a stage's start and end, and at most one line every 30 s between.
+    """Plain log lines: a stage's start, each tenth of it or 30 s, and where the last one ended.
+
+    Lines are a second apart, the first of a stage and the last of all excepted: a stage of many short passes
+    does not fill the log.
 
     Parameters
     ----------
     stream : TextIO
         Where to write.
     every : float
-        Seconds between two lines.
+        Seconds after which a line is due whatever was done.
     clock : callable
         Seconds, monotonic.
     """
@@ -29,22 +32,37 @@ class LineProgress:
         self, stream: TextIO, *, every: float = LINE_EVERY, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.stream, self.every, self.clock = stream, every, clock
-        self.last = self.start = clock() - every
+        self.last = self.start = clock()
+        self.tenths: dict[str, int] = {}
+        self.waiting: tuple[str, int, int] | None = None
 
     def __enter__(self) -> "LineProgress":
-        self.start = self.clock()
+        self.last = self.start = self.clock()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave nothing behind."""
+        """Tell where the last stage ended, if no line said so."""
+        if self.waiting is not None:
+            self._tell(*self.waiting)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Report that ``done`` of ``total`` parts of a stage are finished."""
-        now = self.clock()
-        if now - self.last < self.every:
-            return
-        self.last = now
+        name, waited = stage.partition(": ")[0], self.clock() - self.last
+        moved = self.tenths.get(name) != _tenth(done, total)
+        if name not in self.tenths or (moved and waited >= LINE_PAUSE) or waited >= self.every:
+            self._tell(stage, done, total)
+        else:
+            self.waiting = (stage, done, total)
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        self.last = now = self.clock()
+        self.tenths[stage.partition(": ")[0]] = _tenth(done, total)
+        self.waiting = None
         print(f"[{now - self.start:6.0f} s] {stage}: {done} of {total}", file=self.stream, flush=True)
+
+
+def _tenth(done: int, total: int) -> int:
+    return 10 * done // max(total, 1)
 
 
 class BarProgress:

@@ -112,7 +112,7 @@ class FrozenReadout:
 
     def _series(self, name: str, values: Array) -> tuple[FewLabels, Decoded]:
         moment, config = moments_of(self.windows), self.windows.config
-        usable = np.isfinite(values).all(axis=1)
+        usable = np.asarray(np.isfinite(values).all(axis=1))
         if self.min_speed > 0:
             usable &= speed_of(values, moment, config.window) >= self.min_speed
         every = math.ceil(usable[self.train].sum() / _MOST_WINDOWS) or 1

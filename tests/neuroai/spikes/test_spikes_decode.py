@@ -61,7 +61,7 @@ def test_position_is_read_from_few_and_from_all_labels(read: Run) -> None:
 def test_the_run_holds_the_trace_and_the_report_its_figures(read: Run, place: Recording) -> None:
     import xarray as xr
 
-    with xr.open_datatree(read.path / "result.nc") as tree:
+    with xr.open_dataset(read.path / "result.nc") as tree:
         error = np.abs(tree["position_measured"].values - tree["position_decoded"].values)[:, 0]
         first_draw = read.summary["few_labels"]["position"]["methods"]["frozen model"]["draws"][1][0]
         assert np.median(error) == pytest.approx(first_draw)
@@ -173,7 +173,7 @@ def test_what_cannot_be_decoded_is_said(place: Recording, tmp_path: Path) -> Non
         ({"min_speed": -1.0}, "min_speed = -1"),
     ):
         with pytest.raises(ConfigError, match=told):
-            decode(place, model=model, out=tmp_path / "run", **options)  # type: ignore[arg-type]
+            decode(place, model=model, out=tmp_path / "run", **options)
     with pytest.raises(DataError, match="test windows"):
         decode(place, model=model, behaviour=["position"], min_speed=99.0, out=tmp_path / "run")
     reads = model_for(place, tmp_path / "reads", past=0.0, modalities=(Modality("position"),))
