@@ -16,6 +16,8 @@ from neuroai_kernels.drawn_delivery import draw_plan as draw_plan
 from neuroai_kernels.event_matmul import SpikeList as SpikeList
 from neuroai_kernels.event_matmul import SynapseIndex as SynapseIndex
 from neuroai_kernels.event_matmul import event_matmul as event_matmul
+from neuroai_kernels.forward_backward import StatePosterior as StatePosterior
+from neuroai_kernels.forward_backward import forward_backward as forward_backward
 from neuroai_kernels.inversions import inversions as inversions
 from neuroai_kernels.kwinners import boosted as boosted
 from neuroai_kernels.kwinners import kwinners as kwinners

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from neuroai.neuroformer.likelihood import event_log_likelihood as event_log_likelihood
     from neuroai.neuroformer.likelihood import rates as rates
     from neuroai.neuroformer.model import Neuroformer as Neuroformer
+    from neuroai.neuroformer.place_tracker import PlaceTracker as PlaceTracker
     from neuroai.neuroformer.splits import split_windows as split_windows
     from neuroai.neuroformer.time_contrast import TimeContrast as TimeContrast
     from neuroai.neuroformer.time_contrast import windows_to_label as windows_to_label
@@ -45,6 +46,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "label_spreading": ["spread_labels"],
         "likelihood": ["event_log_likelihood", "rates"],
         "model": ["Neuroformer"],
+        "place_tracker": ["PlaceTracker"],
         "splits": ["split_windows"],
         "time_contrast": ["TimeContrast", "windows_to_label"],
         "training": ["finetune", "fit"],
