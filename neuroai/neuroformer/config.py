@@ -38,6 +38,16 @@ class Modality:
         Video: (height, width) of a frame; (frames, height, width) of a patch and from patch to patch.
     layers, encoder_layers : int
         Video: cross-attention blocks that read it; self-attention blocks before.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown kind or role, sizes below 1, a name with a dot, or patches that do not fit.
+
+    Examples
+    --------
+    >>> Modality("wheel", size=1, samples=4, period=0.02).role
+    'input'
     """
 
     name: str
@@ -59,7 +69,7 @@ class Modality:
                 f"modality {self.name!r}: kind {self.kind!r}, role {self.role!r}: expected a series, "
                 "category or video that is an input or a target"
             )
-        if min(self.size, self.samples) < 1 or self.period <= 0 or "." in self.name or not self.name:
+        if min(self.size, self.samples) < 1 or not self.period > 0 or "." in self.name or not self.name:
             raise ConfigError(
                 f"modality {self.name!r}: size {self.size}, samples {self.samples}, period {self.period}: "
                 "expected at least 1, 1, above 0 and a name without '.'"

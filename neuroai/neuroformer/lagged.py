@@ -25,7 +25,16 @@ _BLOCK = 2**26  # bytes of float64 counts at a time
 
 
 class EdgeScores(NamedTuple):
-    """Area under the ROC curve, average precision, and the precision of chance (share of edges)."""
+    """How well strengths rank known edges.
+
+    Attributes
+    ----------
+    auroc : float
+        Area under the ROC curve; 0.5 by chance.
+    average_precision : float
+    chance : float
+        Average precision of a random order: the share of pairs that are edges.
+    """
 
     auroc: float
     average_precision: float

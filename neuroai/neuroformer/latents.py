@@ -17,7 +17,14 @@ Array = NDArray[np.float64]
 
 
 class Trajectory(NamedTuple):
-    """Principal components of windows over time, and the share of variance of each."""
+    """Principal components of windows over time, and the share of variance of each.
+
+    Attributes
+    ----------
+    points : ndarray of float64 (n_windows, n_components)
+    explained : ndarray of float64 (n_components,)
+        0 to 1.
+    """
 
     points: Array
     explained: Array
@@ -37,6 +44,11 @@ def latent_trajectory(features: ArrayLike, n_components: int = 3) -> Trajectory:
     Trajectory
         ``points`` (n_windows, n_components), each component's sign such that its largest value is positive;
         ``explained`` (n_components,).
+
+    Raises
+    ------
+    ShapeError
+        If there are fewer windows or channels than components.
 
     Examples
     --------
@@ -58,7 +70,32 @@ def latent_trajectory(features: ArrayLike, n_components: int = 3) -> Trajectory:
 
 
 def pooled_features(model: "Neuroformer", windows: "Windows", *, batch_size: int = 64) -> Array:
-    """Mean feature of each window's tokens, (n_windows, width), float64."""
+    """Mean feature of each window's tokens.
+
+    Parameters
+    ----------
+    model : Neuroformer
+        Left in evaluation mode.
+    windows : Windows
+    batch_size : int
+        Windows at a time.
+
+    Returns
+    -------
+    ndarray of float64 (n_windows, width)
+
+    Notes
+    -----
+    One pass of the model.
+
+    Examples
+    --------
+    >>> from neuroai.datasets import simulate_spikes
+    >>> from neuroai.neuroformer import Neuroformer, NeuroformerConfig
+    >>> model = Neuroformer(NeuroformerConfig(sessions={"a": 5}, width=16, heads=2))
+    >>> pooled_features(model, model.windows(simulate_spikes(5, 20.0))).shape
+    (398, 16)
+    """
     import torch
 
     from neuroai.neuroformer.likelihood import batches_of

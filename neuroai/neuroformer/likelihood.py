@@ -19,7 +19,29 @@ __all__ = ["batches_of", "event_log_likelihood", "rates"]
 def batches_of(
     model: Neuroformer, windows: Windows, batch_size: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
-    """Yield window numbers and their batch, on the model's device."""
+    """Yield window numbers and their batch, on the model's device.
+
+    Parameters
+    ----------
+    model : Neuroformer
+    windows : Windows
+    batch_size : int
+        Windows at a time; the last batch may be smaller.
+
+    Yields
+    ------
+    index : ndarray of int64 (n,)
+    batch : Batch
+
+    Examples
+    --------
+    >>> from neuroai.datasets import simulate_spikes
+    >>> from neuroai.neuroformer import NeuroformerConfig
+    >>> model = Neuroformer(NeuroformerConfig(sessions={"a": 5}, width=16, heads=2))
+    >>> windows = model.windows(simulate_spikes(5, 20.0))
+    >>> [len(index) for index, _ in batches_of(model, windows, 300)]
+    [300, 98]
+    """
     device = model.units.symbols.device
     for start in range(0, len(windows), batch_size):
         index = np.arange(start, min(start + batch_size, len(windows)))
@@ -53,6 +75,25 @@ def event_log_likelihood(
     ------
     DataError
         If spikes were truncated: their probability would be missing.
+
+    Notes
+    -----
+    One pass of the model; the sum is in float64. Memory: a batch.
+
+    References
+    ----------
+    Daley & Vere-Jones (2003), chapter 7, for the likelihood of a point process in its history; the tokens are
+    those of Antoniades et al. (2024).
+
+    Examples
+    --------
+    >>> from neuroai.datasets import simulate_spikes
+    >>> from neuroai.neuroformer import NeuroformerConfig
+    >>> model = Neuroformer(NeuroformerConfig(sessions={"a": 5}, width=16, heads=2))
+    >>> windows = model.windows(simulate_spikes(5, 20.0))
+    >>> nats = event_log_likelihood(model, windows)
+    >>> nats.shape, bool((nats < 0).all())
+    ((398,), True)
     """
     if windows.report.truncated:
         raise DataError(
@@ -100,6 +141,18 @@ def rates(
     ------
     ConfigError
         For a categorical readout without ``n_samples``: it states no rates.
+
+    Notes
+    -----
+    One bin ahead: one pass of the model. Samples: ``n_samples`` passes a spike, with a cache.
+
+    Examples
+    --------
+    >>> from neuroai.datasets import simulate_spikes
+    >>> from neuroai.neuroformer import NeuroformerConfig
+    >>> model = Neuroformer(NeuroformerConfig(sessions={"a": 5}, width=16, heads=2))
+    >>> rates(model, model.windows(simulate_spikes(5, 20.0))).shape
+    (398, 5, 5)
     """
     if n_samples is not None:
         from neuroai.neuroformer.generation import generate

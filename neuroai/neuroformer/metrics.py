@@ -34,7 +34,15 @@ SMALLEST_RATE = 1e-9
 
 
 class SetScores(NamedTuple):
-    """Means over the windows that hold true spikes, each 0 to 1; ``n_windows`` of them."""
+    """Agreement of the sets of active units, averaged over the windows that hold true spikes.
+
+    Attributes
+    ----------
+    precision, recall, f1 : float
+        0 to 1.
+    n_windows : int
+        Windows averaged over.
+    """
 
     precision: float
     recall: float
@@ -215,6 +223,11 @@ def rates_from_samples(samples: ArrayLike, null_rates: ArrayLike, *, weight: flo
     Returns
     -------
     ndarray (..., n_units)
+
+    Raises
+    ------
+    ShapeError
+        If samples and null rates do not fit, or the weight is not above 0.
 
     Notes
     -----

@@ -202,6 +202,12 @@ class Neuroformer(nn.Module):
     def add_session(self, name: str, n_units: int) -> None:
         """Extend to the units of one more session; all other weights are shared.
 
+        Parameters
+        ----------
+        name : str
+            Without dots.
+        n_units : int
+
         Raises
         ------
         ConfigError
@@ -215,6 +221,13 @@ class Neuroformer(nn.Module):
 
     def add_target(self, modality: Modality, *, seed: int = 0) -> None:
         """Add a head for one more behaviour, as fine-tuning after pretraining does.
+
+        Parameters
+        ----------
+        modality : Modality
+            With ``role="target"``.
+        seed : int
+            Of the head's initial weights.
 
         Raises
         ------
@@ -230,12 +243,29 @@ class Neuroformer(nn.Module):
         self.heads[modality.name] = head.to(self.units.symbols.device)
 
     def set_rates(self, session: str, counts_per_bin: npt.ArrayLike) -> None:
-        """Start the intensities of a session at its units' mean counts a bin."""
+        """Start the intensities of a session at its units' mean counts a bin; no effect on softmax readouts.
+
+        Parameters
+        ----------
+        session : str
+        counts_per_bin : array-like (n_units,)
+        """
         if isinstance(self.readout, IntensityReadout):
             self.readout.set_rates(session, torch.as_tensor(counts_per_bin, dtype=torch.float32))
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write ``model.safetensors`` and ``config.json``, each complete or not at all."""
+        """Write ``model.safetensors`` and ``config.json``, each complete or not at all.
+
+        Parameters
+        ----------
+        folder : path
+            Made if it is not there.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
         from neuroai.neuroformer.pretrained import save
 
         return save(self, Path(folder))

@@ -64,6 +64,11 @@ def population_statistics(
     PopulationStatistics
         Correlations of all pairs, or of the pairs among evenly spaced units if there are over 20,000.
 
+    Raises
+    ------
+    ShapeError
+        Without two bins of units, a period above 0, or a run for each bin.
+
     Notes
     -----
     O(n_bins * n_units + n_spikes) time.
@@ -109,6 +114,11 @@ def compare_populations(real: PopulationStatistics, generated: PopulationStatist
         ``ks_rates``, ``ks_intervals``, ``ks_cv``, ``ks_correlations``, ``ks_synchrony``: largest difference
         between the cumulative distributions, 0 (same) to 1. ``r_rates`` and ``r_correlations``: Pearson's r
         over units and over pairs. NaN where one side has nothing to compare.
+
+    Raises
+    ------
+    DataError
+        If the numbers of units differ.
 
     Examples
     --------

@@ -33,6 +33,13 @@ def psth(
     ndarray (n_conditions, n_bins, n_units)
         In sorted order of the labels, counts a bin.
 
+    Raises
+    ------
+    ShapeError
+        If counts and conditions do not fit.
+    DataError
+        For smoothing without the seconds of a bin.
+
     Examples
     --------
     >>> psth([[[1.0]], [[3.0]], [[5.0]]], [0, 0, 1]).ravel().tolist()
@@ -86,6 +93,13 @@ def psth_r2(
     float
         Plain mean over units; units whose true PSTH never changes are left out.
 
+    Raises
+    ------
+    DataError
+        If the two hold other conditions, or no PSTH ever changes.
+    ShapeError
+        If bins or units differ.
+
     Notes
     -----
     Source: Pei et al. (2021), Neural Latents Benchmark.
@@ -126,6 +140,11 @@ def unit_correlation(counts: ArrayLike, predictions: ArrayLike) -> Array:
     Returns
     -------
     ndarray (n_units,)
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ, or there are no units.
 
     Examples
     --------
@@ -169,6 +188,13 @@ def psth_correlation(
     ceiling : ndarray (n_units,) or None
         Correlation of the PSTH of training trials with that of test trials: what a model that repeats the
         training PSTH reaches. It is no upper bound: a model may denoise better than the training average.
+
+    Raises
+    ------
+    DataError
+        If training and test trials hold other conditions.
+    ShapeError
+        As :func:`psth`.
 
     Examples
     --------

@@ -73,7 +73,20 @@ class Windows:
     events : Events
     run, first : ndarray of int64 (n_windows,)
         Run, and first bin of the current window.
+    series, video : mapping of name to Series or Video
+        What the modalities read, on clocks of their own.
     report : TokenReport
+
+    Notes
+    -----
+    Memory: 16 bytes an event and 16 a window; batches are made when they are asked for.
+
+    Examples
+    --------
+    >>> from neuroai.datasets import simulate_spikes
+    >>> windows = windows_of(simulate_spikes(5, 20.0), NeuroformerConfig(sessions={"a": 5}))
+    >>> len(windows), windows.select([0, 3]).stop.round(2).tolist(), len(windows[0:7])
+    (398, [0.07, 0.22], 7)
     """
 
     config: NeuroformerConfig
@@ -104,7 +117,13 @@ class Windows:
         return replace(self, run=self.run[chosen], first=self.first[chosen])
 
     def with_config(self, config: NeuroformerConfig) -> "Windows":
-        """Return the same windows for a model whose heads or sizes changed; windows must be cut alike."""
+        """Return the same windows for a model whose heads or sizes changed; windows must be cut alike.
+
+        Raises
+        ------
+        DataError
+            If bin width, window, past or limits of spikes are others.
+        """
         same = ("bin_width", "window", "past", "max_spikes", "max_past_spikes", "padded", "amplitudes")
         if any(getattr(config, name) != getattr(self.config, name) for name in same):
             raise DataError("windows were cut with other settings: make them anew with windows_of")
@@ -131,7 +150,13 @@ class Windows:
         return np.asarray(total / max(1, len(self) * self.config.window_bins), dtype=np.float64)
 
     def behaviour(self, name: str) -> npt.NDArray[np.float64]:
-        """Value of a series at the end of each window, (n_windows, size), NaN where missing."""
+        """Value of a series at the end of each window, (n_windows, size), NaN where missing.
+
+        Parameters
+        ----------
+        name : str
+            A modality of the configuration; values are in the units of the recording.
+        """
         series = self.series[name]
         return _held(series, self._last(name, self.stop)[:, None])[:, 0]
 
