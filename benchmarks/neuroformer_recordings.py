@@ -10,7 +10,8 @@ from counts of thirds of the trial or of all of it, on the folds of the data's d
 best set of features in folds of the training trials, "averaged" the mean probability of all sets.
 `hippocampus`: position in windows of 250 ms while running, from labels of 1 to 100 % of the running windows
 of the training blocks: fine-tuned, pretrained on their spikes or from scratch; or with the pretrained model
-left as it is, its features mapped by time contrast, and the labels spread over that map and over time.
+left as it is, its features mapped by time contrast, and the labels spread over that map and over time; or
+with place as the hidden state of a Markov chain that starts from that map (`PlaceTracker`).
 Blocked folds with a gap, and random folds beside.
 """
 
@@ -29,8 +30,13 @@ from neuroformer_track import FOLDS, TRACK, hippocampus
 from neuroformer_visual import VARIANTS, VISUAL, steinmetz
 
 #: Readouts of position: features left as they are, the same with labels asked for where the map says,
-#: counts alone, all weights fine-tuned.
-KINDS = ("frozen", "asked", "counts", "tuned")
+#: counts alone, all weights fine-tuned; place as a hidden state, started from the map of pretrained features
+#: or of counts, smoothed or causal; naive Bayes alone and with a random walk.
+TRACKERS = ("tracked", "tracked_counts", "tracked_asked")
+KINDS = (
+    *("frozen", "asked", "counts", "tuned", "bayes", "bayes_walk"),
+    *(f"{name}{how}" for name in TRACKERS for how in ("", "_causal", "_draws")),
+)
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +148,34 @@ def joined(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def intervals(rows: list[dict[str, Any]], resamples: int = 1000) -> dict[str, Any]:
+    """95 % of the mean over seeds of `joined`, seeds and folds drawn anew with replacement."""
+    rng, found = np.random.default_rng(0), {}
+    cells: dict[tuple[str, str, str], dict[tuple[int, int], Any]] = {}
+    for row in rows:
+        for kind in (kind for kind in KINDS if kind in row):
+            for share, value in row[kind].items():
+                cell = cells.setdefault((row["variant"], kind, share), {})
+                cell[row["seed"], row["fold"]] = value["errors"]
+    for (variant, kind, share), cell in cells.items():
+        seeds, folds = (np.unique(column) for column in zip(*cell, strict=True))
+        means = []
+        for _ in range(resamples):
+            chosen = rng.choice(folds, len(folds))
+            means.append(
+                np.mean(
+                    [
+                        np.median(np.concatenate([cell[s, f] for f in chosen]))
+                        for s in rng.choice(seeds, len(seeds))
+                    ]
+                )
+            )
+        low, high = np.quantile(means, [0.025, 0.975])
+        place = found.setdefault(variant, {}).setdefault(kind, {})
+        place[share] = [round(float(low), 1), round(float(high), 1)]
+    return found
+
+
 def middle(rows: list[dict[str, Any]], kind: str, share: str) -> float:
     """Median error over all test windows of all runs."""
     return float(np.median(np.concatenate([r[kind][share]["errors"] for r in rows])))
@@ -234,6 +268,7 @@ def main() -> None:
         "seconds": round(time.perf_counter() - began, 1),
         "summary": overview(rows),
         "median_px": joined(rows),
+        "interval_px": intervals([row for row in rows if row["task"] == "hippocampus"]),
         "runs": [condensed(row) for row in rows],
     }
     options.out.write_text(json.dumps(content), encoding="utf-8")

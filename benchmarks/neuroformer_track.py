@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from neuroformer_tracking import bayes, other_draws, tracked
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 FOLDS = 5
@@ -138,15 +139,22 @@ def hippocampus(
         features = np.zeros((len(windows), x.shape[1]))
         features[moving] = x
         moments = windows.first // config.window_bins
-        usable = np.sort(usable)
+        usable, spikes = np.sort(usable), windows.counts().sum(axis=1)
+        out |= bayes(spikes, place, chosen, judged)
         for name, columns in (("frozen", features), ("counts", features[:, 2 * hyper["width"] :])):
             points = TimeContrast(seed=seed).fit(columns[usable], moments[usable]).transform(columns)
             out[name] = frozen(points, moments, place, usable, chosen, judged)
+            tracker = "tracked" if name == "frozen" else "tracked_counts"
+            given = (points, spikes, moments, place, usable)
+            out |= tracked(tracker, *given, chosen, judged)
+            few = len(chosen["0.01"])
+            out[f"{tracker}_draws"] = other_draws(*given, few, judged, [seed, fold])
             if name == "frozen":
                 asked = {
                     f: usable[windows_to_label(points[usable], len(w), seed=seed)] for f, w in chosen.items()
                 }
                 out["asked"] = frozen(points, moments, place, usable, asked, judged)
+                out |= tracked("tracked_asked", *given, asked, judged)
     if hyper["finetune"]:
         out["tuned"] = tuned(model, recording, recipe, place, chosen, judged, hyper, seed, fabric)
     return out
