@@ -83,6 +83,11 @@ class Video:
         Frame shown from each onset; default 0, 1, ...
     run : ndarray of int64 (n,), optional
         Run of each onset; default the only one.
+
+    Raises
+    ------
+    DataError
+        If onsets, frame numbers, runs and frames do not fit each other.
     """
 
     frames: Stimulus
@@ -129,6 +134,17 @@ class Video:
 def series_of(recording: Recording, modality: Modality) -> Series:
     """Find the series of a modality: a behaviour, a sample coordinate of the responses, or an event column.
 
+    Parameters
+    ----------
+    recording : Recording
+    modality : Modality
+        Not a video.
+
+    Returns
+    -------
+    Series
+        Values float64 (n, size) in the recording's units, or class numbers (n,).
+
     Raises
     ------
     DataError
@@ -155,6 +171,16 @@ def series_of(recording: Recording, modality: Modality) -> Series:
 def named_series(recording: Recording, name: str) -> Series:
     """Find a behaviour, a sample coordinate of the responses, or an event column, as it was recorded.
 
+    Parameters
+    ----------
+    recording : Recording
+    name : str
+
+    Returns
+    -------
+    Series
+        Values as stored, on the clock of each run.
+
     Raises
     ------
     DataError
@@ -178,6 +204,17 @@ def named_series(recording: Recording, name: str) -> Series:
 
 def video_of(recording: Recording, modality: Modality) -> Video:
     """Find the recording's own video: the frame shown at each sample, or an event with a ``stimulus`` number.
+
+    Parameters
+    ----------
+    recording : Recording
+    modality : Modality
+        A video; named in messages.
+
+    Returns
+    -------
+    Video
+        Frames are read when they are asked for.
 
     Raises
     ------

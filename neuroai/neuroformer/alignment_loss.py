@@ -35,6 +35,16 @@ def contrastive_loss(
     Returns
     -------
     Tensor, scalar
+        Nats.
+
+    Notes
+    -----
+    O(n^2 width) time, O(n^2) memory.
+
+    References
+    ----------
+    van den Oord, Li & Vinyals (2018), "Representation learning with contrastive predictive coding"; both
+    directions as in Radford et al. (2021).
 
     Examples
     --------
@@ -58,7 +68,25 @@ def _surprise(score: Tensor, counted: Tensor | None) -> Tensor:
 def contrastive_pairs(
     pooled: Mapping[str, Tensor], temperature: float, *, symmetric: bool, counted: Tensor | None = None
 ) -> Tensor:
-    """Mean over all unordered pairs of modalities."""
+    """Mean of :func:`contrastive_loss` over all unordered pairs of modalities.
+
+    Parameters
+    ----------
+    pooled : mapping of name to Tensor (n, width)
+        Two or more, row i of each from the same window.
+    temperature, symmetric, counted
+        As there.
+
+    Returns
+    -------
+    Tensor, scalar
+
+    Examples
+    --------
+    >>> rows = dict.fromkeys(("spikes", "video", "behaviour"), torch.eye(2))
+    >>> round(float(contrastive_pairs(rows, 0.5, symmetric=True)), 4)
+    0.1269
+    """
     pairs = [
         contrastive_loss(a, b, temperature, symmetric=symmetric, counted=counted)
         for a, b in combinations(pooled.values(), 2)

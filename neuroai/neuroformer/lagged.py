@@ -176,6 +176,13 @@ def edge_scores(strength: ArrayLike, edges: ArrayLike) -> EdgeScores:
     -------
     EdgeScores
 
+    Raises
+    ------
+    ShapeError
+        If strengths and edges do not fit.
+    DataError
+        If a strength is not finite, or all pairs are edges, or none.
+
     Examples
     --------
     >>> edge_scores([[0, 1], [3, 0]], [[0, 0], [1, 0]])

@@ -88,6 +88,14 @@ def draw(
     how : Sampling
     generator : torch.Generator
         On the model's device.
+
+    Returns
+    -------
+    unit, bin : Tensor of int64 (n_rows,)
+
+    Notes
+    -----
+    Plain draws from intensities: O(units + bins) a row; filtered ones O(units * bins).
     """
     n = model.config.sessions[session]
     start = state.unit >= n

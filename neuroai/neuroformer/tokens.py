@@ -42,9 +42,29 @@ class Cut:
 def cut(events: Events, first: Integers, stop: Integers, most: int | None) -> Cut:
     """Take the events in bins ``[first, stop)`` of each window, the last ``most`` of them.
 
+    Parameters
+    ----------
+    events : Events
+    first, stop : ndarray of int64 (n_windows,)
+        Bins of the recording.
+    most : int, optional
+        Default all.
+
+    Returns
+    -------
+    Cut
+
     Notes
     -----
-    O(n_windows log n_events + n_tokens).
+    O(n_windows log n_events + n_tokens) time, 8 bytes a token.
+
+    Examples
+    --------
+    >>> from neuroai.datasets import Recording
+    >>> from neuroai.neuroformer.events import events_of
+    >>> toy = Recording.from_spikes([[0.011, 0.032], [0.012]], name="toy", interval=(0.0, 0.05))
+    >>> cut(events_of(toy, 0.01), np.array([0, 2]), np.array([2, 4]), None).event.tolist()
+    [-1, 0, 1, -1, 2]
     """
     begin, end = np.searchsorted(events.bin, first), np.searchsorted(events.bin, stop)
     kept = begin if most is None else np.maximum(begin, end - most)
@@ -56,7 +76,20 @@ def cut(events: Events, first: Integers, stop: Integers, most: int | None) -> Cu
 
 
 def stream_of(events: Events, chosen: Cut, first: Integers) -> Stream:
-    """Tokens of the windows that begin at bins ``first``."""
+    """Tokens of the windows that begin at bins ``first``.
+
+    Parameters
+    ----------
+    events : Events
+    chosen : Cut
+        Of the same windows.
+    first : ndarray of int64 (n_windows,)
+
+    Returns
+    -------
+    Stream
+        Unit ``n_units`` is the start symbol; bins count from the start of the window.
+    """
     spike = chosen.event >= 0
     window = np.repeat(np.arange(len(first)), chosen.length)
     unit = np.full(len(window), events.n_units, dtype=np.int64)
