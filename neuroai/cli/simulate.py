@@ -40,7 +40,7 @@ def simulate(
     from neuroai.runs.directory import to_json
     from neuroai.runs.simulate import network_of
     from neuroai.runs.simulate import simulate as run_simulate
-    from neuroai.runs.simulate_ranks import first_rank
+    from neuroai.runs.ranks import first_rank
 
     network, options = split_words([network, *context.args])
     if dry_run:

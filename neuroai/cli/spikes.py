@@ -233,11 +233,14 @@ def _run(
     from neuroai.cli.selections import split_words
     from neuroai.runs.console import for_stream
     from neuroai.runs.directory import to_json
+    from neuroai.runs.ranks import first_rank
 
     recording, selection = split_words([recording, *context.args])
     work = getattr(import_module(f"neuroai.runs.{module}"), command)
-    with for_stream(quiet=quiet) as progress:
+    with for_stream(quiet=quiet or not first_rank()) as progress:
         run = work(recording, out=out, progress=progress, **options, **selection)
+    if not first_rank():
+        return
     for note in (*run.summary["notes"], *run.summary["repairs"]):
         print(f"note: {note}", file=sys.stderr)
     if as_json:

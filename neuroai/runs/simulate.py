@@ -157,7 +157,7 @@ def simulate(
 
     if not distributed:
         return lead(lambda kept: None)
-    from neuroai.runs.simulate_ranks import on_ranks
+    from neuroai.runs.ranks import on_ranks
 
     return on_ranks(device, lead, advance)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neuroai.errors import ConfigError
 from neuroai.runs import directory
 from neuroai.runs.analysis import Outcome
+from neuroai.runs.ranks import one_process
 from neuroai.runs.spikes_parts import (
     Job,
     model_folder,
@@ -235,6 +236,7 @@ def measure_model(
 
     Told of the run are windows that the model was trained on because its own split was another.
     """
+    one_process(f"spikes {command}")
     folder, trained = model_folder(model)
     options = resolved({"model": os.fspath(model), **given, "split": split, "seed": int(seed)}, trained)
     job = Job.of(command, recording, options, selection, progress)

@@ -116,14 +116,6 @@ class Job:
                 )
         return train, test
 
-    def fabric(self) -> Any:
-        """Device and precision to train with: bfloat16 where the device has it."""
-        from lightning_fabric import Fabric
-
-        if self.options.get("device", "cpu") == "cpu":
-            return Fabric(accelerator="cpu", devices=1)
-        return Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
-
 
 def _check_lengths(recording: "Recording", options: Mapping[str, Any]) -> None:
     """Refuse windows and pasts longer than the recording, before a model is made for them."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from neuroai.errors import ConfigError
 from neuroai.runs import directory
 from neuroai.runs.analysis import Outcome
+from neuroai.runs.ranks import first_rank, on_ranks, training_fabric
 from neuroai.runs.spikes_parts import (
     Job,
     model_folder,
@@ -23,8 +25,12 @@ from neuroai.runs.spikes_parts import (
 )
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from neuroai.neuroformer.model import Neuroformer
+    from neuroai.neuroformer.windows import Windows
     from neuroai.runs.console import Progress
+    from neuroai.training import TrainingResult
     from neuroai_datasets import Recording
 
 __all__ = ["finetune", "train"]
@@ -79,7 +85,8 @@ def train(
     baselines : bool
         Fit a GLM with spike history to the same windows.
     device : str
-        ``cpu``, or ``cuda`` (bfloat16).
+        ``cpu``, or ``cuda`` (bfloat16). Under ``torchrun`` each process takes its share of every batch, on a
+        card of its own; the first one measures, writes and reports. All return the run.
     seed : int
         Of weights, batches, split and generated spikes.
     out : path, optional
@@ -130,7 +137,7 @@ def train(
     }
     job = Job.of("train", recording, options, selection, progress)
     model = new_model(job.recording, options)
-    return job.run(lambda staged: _train(job, model, fit, 1.0, staged), out)
+    return Training(job, model, fit, 1.0).run(out)
 
 
 def finetune(
@@ -199,7 +206,7 @@ def finetune(
     job = Job.of("finetune", recording, resolved(given, trained), selection, progress)
     tuned = with_targets(open_model(folder, job.recording, extend=True), job.recording, behaviour, int(seed))
     content = [directory.sha256(folder / "model.safetensors")]
-    return job.run(lambda staged: _train(job, tuned, tune, share, staged), out, content)
+    return Training(job, tuned, tune, share).run(out, content)
 
 
 def demo_spikes(
@@ -221,37 +228,81 @@ def demo_spikes(
     )
 
 
-def _train(job: Job, model: "Neuroformer", fit: Callable[..., Any], share: float, staged: Path) -> Outcome:
-    from neuroai.neuroformer.training import Recipe
-    from neuroai.report.spikes_content import Findings, Learning
-    from neuroai.runs.spikes_measure import compare_generated, decode_behaviour, latents_of, likelihood
+@dataclass(frozen=True)
+class Training:
+    """A model to train by ``fit``, and a job to train it for: by one process, or by those of ``torchrun``.
 
-    options = job.options
-    windows = model.windows(job.recording, session=session_of(job.recording))
-    train, test = job.split(windows)
-    used = _spread(train, share)
-    n_held = max(1, len(used) // _VALIDATION)
-    names = ("epochs", "batch_size", "learning_rate", "seed")
-    recipe = Recipe(**{name: options[name] for name in names})
-    result = fit(
-        model,
-        windows.select(used[:-n_held]),
-        validation=windows.select(used[-n_held:]),
-        recipe=recipe,
-        folder=staged / directory.FOLDS / "training",
-        fabric=job.fabric(),
-        progress=job.progress,
-    )
-    model.to("cpu")
-    model.save_pretrained(staged / "model")
-    windows = windows.with_config(model.config)
-    held = windows.select(test)
-    learning = Learning(result.losses, [-score for score in result.scores], result.best_epoch)
-    found = likelihood(model, windows, train, test, baselines=options["baselines"])
-    generation, scores = compare_generated(model.generate(held, seed=options["seed"], n_samples=_SAMPLES))
-    decoded = decode_behaviour(model, held)
-    findings = Findings(learning, found, generation, decoded, None, latents_of(model, held, decoded))
-    return write_down(job, model, windows, (used, test), findings, {"sets": scores})
+    Parameters
+    ----------
+    job : Job
+    model : Neuroformer
+    fit : callable
+        :func:`neuroai.neuroformer.training.fit` or ``finetune``.
+    share : float
+        Of the training windows.
+    """
+
+    job: Job
+    model: "Neuroformer"
+    fit: Callable[..., "TrainingResult"]
+    share: float
+
+    def run(self, out: str | os.PathLike[str] | None, content: Sequence[Any] = ()) -> directory.Run:
+        """Train, measure and write the run directory: all ranks train, the first one does the rest."""
+        several = len(self.model.config.sessions) > 1
+        fabric = training_fabric(self.job.options["device"], unused=several)
+
+        def lead(announce: Callable[[Path], None]) -> directory.Run:
+            def work(staged: Path) -> Outcome:
+                checkpoints = staged / directory.FOLDS / "training"
+                announce(checkpoints)
+                return self._measure(self._fit(checkpoints, fabric), staged)
+
+            return self.job.run(work, out, content)
+
+        if fabric.world_size == 1:
+            return lead(lambda folder: None)
+        return on_ranks(self.job.options["device"], lead, lambda folder: self._fit(folder, fabric))
+
+    def _parts(self) -> "tuple[Windows, Indices, Indices]":
+        """All windows, those to train on, those to test."""
+        windows = self.model.windows(self.job.recording, session=session_of(self.job.recording))
+        train, test = self.job.split(windows)
+        return windows, _spread(train, self.share), test
+
+    def _fit(self, checkpoints: Path, fabric: "Fabric") -> "TrainingResult":
+        from neuroai.neuroformer.training import Recipe
+
+        windows, used, _ = self._parts()
+        n_held = max(1, len(used) // _VALIDATION)
+        names = ("epochs", "batch_size", "learning_rate", "seed")
+        return self.fit(
+            self.model,
+            windows.select(used[:-n_held]),
+            validation=windows.select(used[-n_held:]),
+            recipe=Recipe(**{name: self.job.options[name] for name in names}),
+            folder=checkpoints,
+            fabric=fabric,
+            progress=self.job.progress if first_rank() else None,
+        )
+
+    def _measure(self, result: "TrainingResult", staged: Path) -> Outcome:
+        from neuroai.report.spikes_content import Findings, Learning
+        from neuroai.runs.spikes_measure import compare_generated, decode_behaviour, latents_of, likelihood
+
+        model, options = self.model, self.job.options
+        model.to("cpu")
+        model.save_pretrained(staged / "model")
+        windows, used, test = self._parts()
+        windows = windows.with_config(model.config)
+        held = windows.select(test)
+        learning = Learning(result.losses, [-score for score in result.scores], result.best_epoch)
+        train, _ = self.job.split(windows)
+        found = likelihood(model, windows, train, test, baselines=options["baselines"])
+        generation, scores = compare_generated(model.generate(held, seed=options["seed"], n_samples=_SAMPLES))
+        decoded = decode_behaviour(model, held)
+        findings = Findings(learning, found, generation, decoded, None, latents_of(model, held, decoded))
+        return write_down(self.job, model, windows, (used, test), findings, {"sets": scores})
 
 
 def _spread(train: Indices, share: float) -> Indices:
