@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neuroai.errors import DataError, ShapeError
+from neuroai.errors import ConfigError, DataError, ShapeError
 from neuroai.kernels import StatePosterior, forward_backward
 
 __all__ = ["PlaceTracker"]
@@ -17,6 +17,7 @@ Integers = NDArray[np.int64]
 _LABEL = 0.04  # how exactly a labelled window lies at its place
 _START = 0.6  # around a label, where windows near it in the map may lie at first
 _NEAR = 0.5  # squared distance in the map that is near, in medians
+_SAMPLE = 2000  # windows, of which the median is taken
 _ELSEWHERE = 0.02  # weight of all places for a window that no label is near
 _WIDE = 3.0  # smoothing of rate maps of labelled windows alone, beside that of all
 _VAGUE = 0.6  # weight of the likelihoods that those give
@@ -58,6 +59,11 @@ class PlaceTracker:
     seed : int
         Of the choice of places.
 
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+
     Attributes
     ----------
     places_ : ndarray (n_places, n_dimensions)
@@ -68,8 +74,8 @@ class PlaceTracker:
 
     Notes
     -----
-    ``O(rounds * n_windows * n_places * (4 n_places + 2 n_units))`` time, ``O(n_windows^2)`` memory. Sources:
-    Brown et al. (1998) and Zhang et al. (1998) for decoding with continuity; Denovellis et al. (2021) for
+    ``O(rounds * n_windows * n_places * (4 n_places + 2 n_units))`` time, ``O(n_windows * n_places)`` memory.
+    Sources: Brown et al. (1998), Zhang et al. (1998) for decoding with continuity; Denovellis et al. (2021) for
     states of place and movement; Baum et al. (1970) for the rounds; Silverman et al. (1990) for smoothing
     after each.
 
@@ -97,6 +103,11 @@ class PlaceTracker:
         rounds: int = 10,
         seed: int = 0,
     ) -> None:
+        if n_places < 2 or rounds < 0 or not 0 <= persistence <= 1 or min(spread, smoothing, power) <= 0:
+            raise ConfigError(
+                f"n_places = {n_places}, rounds = {rounds}, persistence = {persistence}, spread = {spread}, "
+                f"smoothing = {smoothing}, power = {power}: expected at least 2, at least 0, 0 to 1, above 0"
+            )
         self.n_places, self.speed, self.spread, self.persistence = n_places, speed, spread, persistence
         self.smoothing, self.power, self.rounds, self.seed = smoothing, power, rounds, seed
 
@@ -196,8 +207,9 @@ class PlaceTracker:
         """Log evidence (n_windows, n_states) from labelled windows that are near in the map."""
         from scipy.spatial.distance import cdist
 
-        squared = cdist(z, z, "sqeuclidean")
-        near = np.exp(-squared[:, known] / (_NEAR * np.median(squared)))
+        some = z[:: -(-len(z) // _SAMPLE)]
+        usual = float(np.median(cdist(some, some, "sqeuclidean"))) or 1.0
+        near = np.exp(-cdist(z, z[known], "sqeuclidean") / (_NEAR * usual))
         around = _normalised(self._near(x, _START))
         return np.asarray(np.log(near @ around + _ELSEWHERE / self.n_states_))
 

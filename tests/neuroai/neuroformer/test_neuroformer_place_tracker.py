@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neuroai.errors import DataError, ShapeError
+from neuroai.errors import ConfigError, DataError, ShapeError
 from neuroai.neuroformer import PlaceTracker
 
 LENGTH = 100.0
@@ -91,8 +91,17 @@ def test_labelled_windows_are_held_and_seeds_repeat(rat):
     np.testing.assert_allclose(scaled.rates_, one.rates_, rtol=1e-6)
 
 
+def test_a_map_without_differences_still_gives_places(rat):
+    """Nothing is near a label then; spikes of labelled windows and time remain."""
+    counts, moment, labelled, place, points = rat
+    tracker = PlaceTracker(20, rounds=2).fit(counts, moment, labelled, place, np.zeros_like(points))
+    assert np.isfinite(tracker.predict(counts, moment)).all()
+
+
 def test_errors(rat):
     counts, moment, labelled, place, points = rat
+    with pytest.raises(ConfigError, match="persistence = 2"):
+        PlaceTracker(persistence=2)
     with pytest.raises(DataError, match="must increase"):
         PlaceTracker().fit(counts, moment[::-1], labelled, place, points)
     with pytest.raises(DataError, match="negative"):
