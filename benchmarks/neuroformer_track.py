@@ -173,15 +173,16 @@ def frozen(
     The spikes of all running windows of the training blocks shaped the map; labels are those of the chosen
     windows alone, spread to the other windows of the training blocks by the map and by time.
     """
-    from neuroai.neuroformer import FrozenDecoder, spread_labels
+    from neuroai.neuroformer.readout import MapDecoder, MappedWindows
+
+    def mapped(index: np.ndarray) -> MappedWindows:
+        return MappedWindows(points[index], np.empty((len(index), 0)), moments[index])
 
     out = {}
     for share, windows in chosen.items():
         labelled = np.sort(windows)
-        at = np.searchsorted(usable, labelled)
-        values = spread_labels(points[usable], moments[usable], at, place[labelled])
-        decoder = FrozenDecoder("series").fit(points[usable], values)
-        error = np.linalg.norm(decoder.predict(points[judged]) - place[judged], axis=1)
+        decoder = MapDecoder().fit(mapped(usable), np.searchsorted(usable, labelled), place[labelled])
+        error = np.linalg.norm(decoder.predict(mapped(judged)) - place[judged], axis=1)
         out[share] = {"n": len(windows), "errors": error.round(2).tolist()}
     return out
 

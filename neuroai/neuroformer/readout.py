@@ -14,8 +14,17 @@ from numpy.typing import ArrayLike, NDArray
 from neuroai.errors import ShapeError
 from neuroai.neuroformer.frozen import FrozenDecoder
 from neuroai.neuroformer.label_spreading import spread_labels
+from neuroai.neuroformer.place_tracker import PlaceTracker
 
-__all__ = ["DecoderOverMap", "MapDecoder", "MappedWindows", "joined", "rate_features", "span_counts"]
+__all__ = [
+    "DecoderOverMap",
+    "MapDecoder",
+    "MappedWindows",
+    "TrackDecoder",
+    "joined",
+    "rate_features",
+    "span_counts",
+]
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -86,6 +95,37 @@ class MapDecoder:
     def predict(self, windows: MappedWindows) -> Array:
         """Values (n_windows, n_variables), each window by itself."""
         return self.decoder_.predict(windows.points)
+
+
+class TrackDecoder:
+    """Place as a hidden state of the counts, which moves on and turns; the map says where windows start.
+
+    Notes
+    -----
+    :class:`~neuroai.neuroformer.place_tracker.PlaceTracker` with its defaults; a window is read with those
+    before and after it, so that predictions are not causal.
+
+    Examples
+    --------
+    >>> t = np.arange(400)
+    >>> x = 50 * np.abs((t / 20) % 2 - 1)[:, None]  # to and fro
+    >>> y = np.random.default_rng(0).poisson(3 * np.exp(-0.5 * ((x - np.linspace(0, 50, 12)) / 5) ** 2))
+    >>> windows = MappedWindows(np.sqrt(y), y, t)
+    >>> labelled = [3, 60, 109, 131, 190, 222, 295]
+    >>> decoder = TrackDecoder().fit(windows, labelled, x[labelled])
+    >>> bool(np.median(np.abs(decoder.predict(windows) - x)) < 5)
+    True
+    """
+
+    def fit(self, windows: MappedWindows, labelled: ArrayLike, values: ArrayLike) -> Self:
+        """Learn from training windows, of which ``labelled`` (k,) have the values (k, n_variables)."""
+        tracker = PlaceTracker()
+        self.tracker_ = tracker.fit(windows.counts, windows.moment, labelled, values, windows.points)
+        return self
+
+    def predict(self, windows: MappedWindows) -> Array:
+        """Values (n_windows, n_variables), given the spikes of all these windows."""
+        return self.tracker_.predict(windows.counts, windows.moment)
 
 
 def span_counts(counts: ArrayLike, n_spans: int) -> Array:

@@ -50,5 +50,5 @@ def confusion_matrix(
     name_ticks(ax, names, rotate=True)
     name_ticks(ax, names, axis="y")
     describe(ax, title=title, x="decoded", y="shown")
-    colour_bar(ax, image, "share of the category's blocks")
+    colour_bar(ax, image, "share of the category")
     return ax

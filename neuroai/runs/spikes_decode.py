@@ -30,11 +30,13 @@ _METHODS = (
     "The model was left as it is. Series: mean over each window; features of windows and square roots of "
     "counts were mapped by time contrast on spikes of the training windows (pairs at most three windows "
     "apart; Schneider, Lee & Mathis 2023), labels were spread over the map and over time, and read by "
-    "kernel ridge regression. Categories: log expected counts one bin ahead, and square roots of counts, of "
-    "spans of each window were joined and read by logistic regression, its penalty chosen within the "
-    "labelled windows. Baselines saw the same labelled windows: ridge and lasso on lagged square roots of "
-    "counts, naive Bayes on counts of the window (Zhang et al. 1998). Intervals: 95 % of 1,000 resamplings "
-    "of draws of labels and of blocks of test windows (trials, or 20 windows)."
+    "kernel ridge regression. Tracked: place and direction are hidden states with Poisson counts, learned "
+    "by expectation maximisation over all training windows; test windows are read with those before and "
+    "after them (Brown et al. 1998; Denovellis et al. 2021). Categories: log expected counts one bin ahead, "
+    "and square roots of counts, of spans of each window were joined and read by logistic regression, its "
+    "penalty chosen within the labelled windows. Baselines saw the same labelled windows: ridge and lasso "
+    "on lagged square roots of counts, naive Bayes on counts of the window (Zhang et al. 1998). Intervals: "
+    "95 % of 1,000 resamplings of draws of labels and of blocks of test windows (trials, or 20 windows)."
 )
 
 
@@ -63,9 +65,10 @@ def decode(
     how : {"frozen", "heads"}
         ``"frozen"``: the model is left as it is. Of a series (its mean over each window), a map of windows is
         learned from spikes of the training windows by time contrast, and labels of some of them are spread
-        over it; of categories (words, or up to 20 whole numbers; NaN is unknown), expected and recorded
-        counts are read by logistic regression. ``"heads"``: the heads that ``train`` or ``finetune`` gave
-        the model, at the end of each window.
+        over it; read window by window, and tracked over time (what is shown of a position of two numbers).
+        Of categories (words, or up to 20 whole numbers; NaN is unknown), expected and recorded counts are
+        read by logistic regression. ``"heads"``: the heads that ``train`` or ``finetune`` gave the model, at
+        the end of each window.
     behaviour : sequence of str
         A series of the recording, a label of its samples, or a column of its events; default what the model
         has heads for. Frozen only, like the following four.
@@ -114,7 +117,7 @@ def decode(
     >>> options = {"shares": [1.0], "n_draws": 1, "baselines": False, "out": folder + "/run"}
     >>> run = decode(cells, model=model, behaviour=["position"], **options)
     >>> list(run.summary["few_labels"]["position"]["methods"])
-    ['frozen model']
+    ['frozen model', 'frozen model, tracked']
     """
     given = _checked(how, behaviour, shares, n_draws, min_speed, baselines)
     report = progress or silent

@@ -22,6 +22,7 @@ from neuroai.neuroformer.readout import (
     DecoderOverMap,
     MapDecoder,
     MappedWindows,
+    TrackDecoder,
     joined,
     rate_features,
     span_counts,
@@ -48,9 +49,9 @@ Indices = NDArray[np.int64]
 #: From numbers of labelled windows to predictions for the test windows.
 Reader = Callable[[Indices], Array]
 
-#: Decoders over the map of a model.
-DECODERS: Mapping[str, Callable[[], DecoderOverMap]] = {"frozen model": MapDecoder}
-_SHOWN = "frozen model"  # whose traces, pictures and confusions are drawn
+_FROZEN, _TRACKED = "frozen model", "frozen model, tracked"
+#: Decoders over the map of a model: each window by itself, or with those before and after it.
+DECODERS: Mapping[str, Callable[[], DecoderOverMap]] = {_FROZEN: MapDecoder, _TRACKED: TrackDecoder}
 
 _MOST_WINDOWS = 3000  # training windows of a kernel readout: cubic time, quadratic memory
 _NEAR = 3  # windows within which time contrast pairs
@@ -125,13 +126,14 @@ class FrozenReadout:
                 "train the model with a shorter window, or decode categories (words, or whole numbers)"
             )
         views = Views.of(self.model, self.windows, train, test, moment)
+        shown = _TRACKED if values.shape[1] == 2 else _FROZEN  # a position is tracked
         guess = np.median(values[train], axis=0)
 
         def errors(predicted: Array) -> Array:
             return np.asarray(np.linalg.norm(predicted - values[test], axis=1))
 
         def readers(draw: int) -> dict[str, Reader]:
-            found = views.over_map(values[train], self.seed + draw, counts_too=self.baselines)
+            found = views.over_map(values[train], self.seed + draw, shown, counts_too=self.baselines)
             return found | (views.baselines(values[train]) if self.baselines else {})
 
         numbers = numbers_of_labels(self.shares, len(train))
@@ -139,10 +141,10 @@ class FrozenReadout:
         made = self._draw(name, numbers, orders, readers)
         chance = float(np.median(errors(np.broadcast_to(guess, values[test].shape))))
         curves = self._curves(made, errors, np.median, self._blocks(test, moment))
-        shown = made[_SHOWN][-1][0]
-        times, scores = self.windows.stop[test], behaviour_scores(values[test], shown)
+        said = made[shown][-1][0]
+        times, scores = self.windows.stop[test], behaviour_scores(values[test], said)
         few = FewLabels(name, "median error", numbers, curves, chance, len(test), every=every)
-        return few, Decoded(name, values[test], shown, times, scores)
+        return few, Decoded(name, values[test], said, times, scores)
 
     def _categories(self, name: str, classes: Indices, names: list[str]) -> FewLabels:
         train, test = self._parts(name, classes >= 0)
@@ -166,7 +168,7 @@ class FrozenReadout:
         blocks = self._blocks(test, moments_of(self.windows))
         curves = self._curves(made, lambda said: (said == true).astype(np.float64), np.mean, blocks)
         chance = float((true == np.bincount(known).argmax()).mean())
-        shown = made[_SHOWN][-1][0].astype(np.int64)
+        shown = made[_FROZEN][-1][0].astype(np.int64)
         confusion = np.zeros((len(names), len(names)), dtype=np.int64)
         np.add.at(confusion, (true, shown), 1)
         return FewLabels(name, "accuracy", numbers, curves, chance, len(test), confusion, names)
@@ -260,15 +262,15 @@ class Views:
         lagged = CountWindows(counts, chosen, -lags, 0, stretch)
         return cls(features, 2 * config.width, counts[chosen], moment[chosen], lagged, len(train))
 
-    def over_map(self, values: Array, seed: int, *, counts_too: bool) -> dict[str, Reader]:
-        """Decoders over the map of the model; the one that is shown also over a map of counts."""
+    def over_map(self, values: Array, seed: int, first: str, *, counts_too: bool) -> dict[str, Reader]:
+        """Decoders over the map of the model, one of them first; over a map of counts that without time."""
         found: dict[str, Reader] = {}
         train, test = self._mapped(self.features, seed)
-        for name, make in DECODERS.items():
-            found[name] = _over(make, train, test, values)
+        for name in sorted(DECODERS, key=lambda name: name != first):
+            found[name] = _over(DECODERS[name], train, test, values)
         if counts_too:
             parts = self._mapped(self.features[:, self.n_inside :], seed)
-            found["counts, same readout"] = _over(DECODERS[_SHOWN], *parts, values)
+            found["counts, same readout"] = _over(DECODERS[_FROZEN], *parts, values)
         return found
 
     def baselines(self, values: Array) -> dict[str, Reader]:
@@ -330,7 +332,7 @@ def trial_features(
     expected = rate_features(rates(model, chosen, n_samples=n_samples), known, n_spans)
     counts = chosen.counts()
     parts, total = span_counts(counts, n_spans), span_counts(counts, 1)
-    found = {_SHOWN: joined([expected, parts, total], known)}
+    found = {_FROZEN: joined([expected, parts, total], known)}
     if counts_too:
         found |= {"counts": parts, "counts of whole windows": total}
     return {name: features[rows] for name, features in found.items()}

@@ -20,7 +20,13 @@ from neuroai_datasets.readers.grouped import with_sample_coords
 from neuroai_datasets.simulators import simulate_spikes
 
 SIZES: dict[str, Any] = {"bin_width": 0.05, "window": 0.25, "width": 16, "heads": 2, "past_layers": 1}
-METHODS = ["frozen model", "counts, same readout", "ridge on counts", "lasso on counts"]
+METHODS = [
+    "frozen model",
+    "frozen model, tracked",
+    "counts, same readout",
+    "ridge on counts",
+    "lasso on counts",
+]
 
 
 def model_for(recording: Recording, folder: Path, **options: Any) -> Path:
@@ -89,6 +95,7 @@ def test_positions_in_the_plane_have_a_picture_and_naive_bayes(place: Recording,
     options: dict[str, Any] = {"behaviour": ["xy"], "shares": [1.0], "n_draws": 1, "min_speed": 0.05}
     run = decode(recording, model=model, split="random", out=tmp_path / "run", **options)
     few = run.summary["few_labels"]["xy"]
+    assert next(iter(few["methods"])) == "frozen model, tracked"
     assert few["methods"]["naive Bayes"]["score"][0] < 0.5 * few["constant_guess"]
     assert 10 < few["n_test"] < run.summary["n_test"]  # the walk pauses
     assert "positions-0" in {path.stem for path in (run.path / "figures").iterdir()}
@@ -130,7 +137,7 @@ def test_what_a_reader_must_know_is_noted(place: Recording, tmp_path: Path) -> N
     model = model_for(place, tmp_path / "model", past=0.0, modalities=(position,))
     quick: dict[str, Any] = {"shares": [1.0], "n_draws": 1, "baselines": False}
     run = decode(place, model=model, out=tmp_path / "run", **quick)  # what it has heads for
-    assert list(run.summary["few_labels"]["position"]["methods"]) == ["frozen model"]
+    assert list(run.summary["few_labels"]["position"]["methods"]) == ["frozen model", "frozen model, tracked"]
     assert any("trained to decode position" in note for note in run.summary["notes"])
 
 
