@@ -75,9 +75,9 @@ class PlaceTracker:
     Notes
     -----
     ``O(rounds * n_windows * n_places * (4 n_places + 2 n_units))`` time, ``O(n_windows * n_places)`` memory.
-    Sources: Brown et al. (1998), Zhang et al. (1998) for decoding with continuity; Denovellis et al. (2021) for
-    states of place and movement; Baum et al. (1970) for the rounds; Silverman et al. (1990) for smoothing
-    after each.
+    Sources: Brown et al. (1998) and Zhang et al. (1998) for decoding with continuity; Denovellis et al.
+    (2021) for states of place and movement; Baum et al. (1970) for the rounds; Silverman et al. (1990) for
+    smoothing after each.
 
     Examples
     --------
