@@ -105,11 +105,19 @@ def _code(error: BaseException) -> int:
         return USAGE
     if isinstance(error, MemoryError) or "OutOfMemoryError" in names:
         return EXHAUSTED
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if any(_is_full(one) for one in (error, error.__cause__)):
         return EXHAUSTED
     if isinstance(error, (DataError, ShapeError, CheckpointError, OSError)):
         return BAD_DATA
     return BUG
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a disk had no room left; safetensors tells the number of the system's error in words alone."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    told = type(error).__name__ == "SafetensorError"
+    return told and any(f"os error {number})" in str(error) for number in _FULL)
 
 
 def _message(error: BaseException) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Bytes of an array that are read at a time for its digest.
 _HASHED_BYTES = 2**25
+#: Bytes of a recording's name in the name of a run directory.
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def carry_out(
     content : iterable of arrays and str
         What was measured: runs on other data differ in their digest.
     out : path, optional
-        The run directory; default ``runs/COMMAND-NAME-DIGEST``.
+        The run directory; default ``runs/COMMAND-NAME-DIGEST``, long names cut.
 
     Returns
     -------
@@ -90,7 +92,7 @@ def carry_out(
     started = (time.perf_counter(), time.process_time())
     settled = {key: value for key, value in config.items() if value is not None}
     digest = digest_of(settled, content)
-    words = [word for word in (command, Path(name).name, digest[:8]) if word]
+    words = [word for word in (command, _short(Path(name).name), digest[:8]) if word]
     target = Path(out) if out is not None else Path("runs") / "-".join(words)
     if (found := directory.existing(target, digest)) is not None:
         return found
@@ -162,6 +164,11 @@ def digest_of(config: Mapping[str, Any], content: "Iterable[ArrayLike | str]") -
             block = array[start : start + rows] if array.ndim else array
             found.update(np.ascontiguousarray(block).tobytes())
     return found.hexdigest()[:12]
+
+
+def _short(name: str) -> str:
+    """The beginning of a name: file systems take 255 bytes, and the digest tells runs apart."""
+    return name.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def silent(stage: str, done: int, total: int) -> None:

@@ -200,9 +200,13 @@ def existing(out: Path, digest: str) -> Run | None:
     Raises
     ------
     ConfigError
-        If something else is there.
+        If something else is there, or no such name can be.
     """
-    if not out.exists():
+    try:
+        there = out.exists()
+    except OSError as error:
+        raise ConfigError(f"cannot use {out}: {error.strerror}; choose another --out") from error
+    if not there:
         return None
     if not (out / MANIFEST).is_file():
         raise ConfigError(f"{out} exists and is no run directory; choose another --out")

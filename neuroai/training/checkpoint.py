@@ -91,10 +91,7 @@ def save_checkpoint(root: Path, checkpoint: Checkpoint) -> Path:
         _flush(root)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise CheckpointError(
-            f"checkpoint {final} could not be written ({error}); earlier checkpoints are intact. "
-            "Free disk space or choose another folder, then run again to resume"
-        ) from error
+        raise CheckpointError(_unwritten(final, checkpoint, error)) from error
     for old in _folders(root)[_KEPT:]:
         shutil.rmtree(old)
     return final
@@ -127,6 +124,26 @@ def load_newest(root: Path) -> Checkpoint | None:
             f"no checkpoint in {root} is usable ({'; '.join(damage)}): delete the folder to start again"
         )
     return None
+
+
+def _unwritten(final: Path, checkpoint: Checkpoint, error: Exception) -> str:
+    """What happened, how much room was needed and is there, and what a run can resume from."""
+    n_bytes = sum(x.nbytes for group in checkpoint.tensors.values() for x in group.values())
+    told = f"checkpoint {final} could not be written ({error}); its tensors take {n_bytes:,} bytes"
+    if final.parent.is_dir():
+        told += f", {shutil.disk_usage(final.parent).free:,} are free there"
+    whole = next((folder for folder in _folders(final.parent) if _is_whole(folder)), None)
+    told += f"; {whole.name} is intact" if whole else "; there is no earlier checkpoint"
+    return f"{told}. Free disk space or choose another folder, then run again to resume"
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a checkpoint agrees with its checksums."""
+    try:
+        _read(folder)
+    except (OSError, ValueError, SafetensorError, CheckpointError):
+        return False
+    return True
 
 
 def _folders(root: Path) -> list[Path]:

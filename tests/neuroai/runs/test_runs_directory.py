@@ -96,6 +96,24 @@ def test_existing_is_returned_only_for_the_same_configuration(tmp_path: Path) ->
         directory.existing(tmp_path / "other", "d")
 
 
+def test_long_names_are_cut_and_longer_ones_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from neuroai.runs.simulate import simulate
+    from neuroai.runs.spikes_train import train
+    from neuroai_datasets.simulators import simulate_spikes
+
+    monkeypatch.chdir(tmp_path)
+    recording = simulate_spikes(3, 10.0)
+    tree = recording.tree.copy()
+    tree.attrs["name"] = "ä" * 300
+    quick = {"epochs": 1, "width": 16, "baselines": False}
+    run = train(type(recording)(tree), **quick)  # type: ignore[arg-type]
+    assert run.path.parent.name == "runs"
+    assert run.path.name.startswith("spikes-train-" + "ä" * 50 + "-")
+    for name in ("x" * 300, "x" * 250):  # with the dot and the word of what is in preparation
+        with pytest.raises(ConfigError, match="File name too long; choose another --out"):
+            simulate("brunel", scale=0.01, time=0.1, out=tmp_path / name)
+
+
 def test_json_has_no_nan(tmp_path: Path) -> None:
     import numpy as np
 

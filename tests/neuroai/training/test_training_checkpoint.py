@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from neuroai.cli.errors import explain
 from neuroai.errors import CheckpointError
 from neuroai.training import Checkpoint, load_newest, save_checkpoint
 from neuroai.training.optimizer_state import pack_optimizer, unpack_optimizer
@@ -97,8 +99,8 @@ def in_child_with_file_limit(limit: int, root: Path) -> int:
             save_checkpoint(root, checkpoint(2, size=5000))
             status = 1
         except CheckpointError as error:
-            loud = "could not be written" in str(error) and "intact" in str(error)
-            status = 0 if loud else 2
+            facts = ("could not be written", "take 20,000 bytes", "step-000000001 is intact")
+            status = 0 if all(fact in str(error) for fact in facts) and explain(error)[0] == 4 else 2
     finally:
         os._exit(status)
 
@@ -109,6 +111,22 @@ def test_full_disk_is_loud_and_leaves_the_old_checkpoint(tmp_path, limit):
     assert in_child_with_file_limit(limit, tmp_path) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000001"]
     assert load_newest(tmp_path).step == 1
+
+
+def test_what_a_run_can_resume_from_is_checked_before_it_is_named(tmp_path, monkeypatch):
+    for step in (1, 2):
+        folder = save_checkpoint(tmp_path, checkpoint(step))
+    (folder / "model.safetensors").write_bytes(b"damaged")
+
+    def full(tensors, path):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("neuroai.training.checkpoint.save_file", full)
+    with pytest.raises(CheckpointError, match="step-000000001 is intact") as caught:
+        save_checkpoint(tmp_path, checkpoint(3))
+    assert explain(caught.value)[0] == 4
+    with pytest.raises(CheckpointError, match="no earlier checkpoint"):
+        save_checkpoint(tmp_path / "other", checkpoint(1))
 
 
 def test_a_path_that_cannot_be_a_folder_is_an_error(tmp_path):
