@@ -25,10 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from neuroformer_jobs import FOLDS, Job
 from neuroformer_side import side
-from neuroformer_track import FOLDS, TRACK, hippocampus
+from neuroformer_track import TRACK, hippocampus
 from neuroformer_visual import VARIANTS, VISUAL, steinmetz
 
+TASKS = {"steinmetz": steinmetz, "side": side, "hippocampus": hippocampus}
 #: Readouts of position: features left as they are, the same with labels asked for where the map says,
 #: counts alone, all weights fine-tuned; place as a hidden state, started from the map of pretrained features
 #: or of counts, smoothed or causal; naive Bayes alone and with a random walk.
@@ -39,31 +41,16 @@ KINDS = (
 )
 
 
-def run(job: dict[str, Any]) -> dict[str, Any]:
-    function = {"steinmetz": steinmetz, "side": side, "hippocampus": hippocampus}[job["task"]]
-    kept = () if job["task"] == "steinmetz" or job["features"] is None else (Path(job["features"]),)
+def run(job: Job) -> dict[str, Any]:
     began = time.perf_counter()
     try:
-        result = function(
-            Path(job["folder"]),
-            job["device"],
-            job["session"],
-            job["fold"],
-            job["seed"],
-            job["variant"],
-            job["hyper"],
-            *kept,
-        )
+        result = TASKS[job.task](job)
     except Exception as error:
         raise RuntimeError(f"{job}: {error!r}") from error
-    return (
-        {k: v for k, v in job.items() if k not in ("folder", "features")}
-        | result
-        | {"seconds": round(time.perf_counter() - began, 2)}
-    )
+    return job.row() | result | {"seconds": round(time.perf_counter() - began, 2)}
 
 
-def jobs_of(options: argparse.Namespace) -> list[dict[str, Any]]:
+def jobs_of(options: argparse.Namespace) -> list[Job]:
     extra = json.loads(options.hyper)
     jobs = []
     for task in options.tasks.split(","):
@@ -75,19 +62,10 @@ def jobs_of(options: argparse.Namespace) -> list[dict[str, Any]]:
         }[task]
         if options.variants:
             variants = [v for v in variants if v in options.variants.split(",")]
+        device = "cpu" if task == "hippocampus" else options.device
         sessions = ["track"] if task == "hippocampus" else options.sessions.split(",")
         jobs += [
-            {
-                "task": task,
-                "folder": str(options.data),
-                "features": options.features and str(options.features),
-                "device": "cpu" if task == "hippocampus" else options.device,
-                "session": session,
-                "fold": fold,
-                "seed": seed,
-                "variant": variant,
-                "hyper": hyper,
-            }
+            Job(task, options.data, device, session, fold, seed, variant, hyper, options.features)
             for seed in range(options.seeds)
             for variant in variants
             for session in sessions
@@ -150,7 +128,8 @@ def joined(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def intervals(rows: list[dict[str, Any]], resamples: int = 1000) -> dict[str, Any]:
     """95 % of the mean over seeds of `joined`, seeds and folds drawn anew with replacement."""
-    rng, found = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
+    found: dict[str, Any] = {}
     cells: dict[tuple[str, str, str], dict[tuple[int, int], Any]] = {}
     for row in rows:
         for kind in (kind for kind in KINDS if kind in row):
@@ -201,8 +180,8 @@ def overview(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def several(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Accuracy over the trials of a session when the models of all seeds decide together."""
-    rows, right = [row for row in rows if row["task"] == "side"], {}
-    for row in rows:
+    right: dict[str, dict[tuple[int, int], list[float]]] = {}
+    for row in (row for row in rows if row["task"] == "side"):
         for name, chance in row["chance_right"].items():
             for trial, truth, p in zip(row["trial"], row["right"], chance, strict=True):
                 right.setdefault(name, {}).setdefault((trial, truth), []).append(p)
@@ -226,7 +205,7 @@ def spread(cells: list[tuple[int, int, float, int]]) -> dict[str, Any]:
     return found | {"standard_error_over_folds": round(error, 4)}
 
 
-def run_all(jobs: list[dict[str, Any]], workers: int, seconds: float) -> list[dict[str, Any]]:
+def run_all(jobs: list[Job], workers: int, seconds: float) -> list[dict[str, Any]]:
     """Results in the order of the jobs; what is not done after ``seconds`` is left out, and said."""
     rows, pool = {}, ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     waiting = {pool.submit(run, job): number for number, job in enumerate(jobs)}

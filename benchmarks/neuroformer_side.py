@@ -1,10 +1,9 @@
 """Side of the higher contrast from mouse visual cortex: the side part of `neuroformer_recordings.py`."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from neuroformer_track import FOLDS, kept_or_made, setup
+from neuroformer_jobs import FOLDS, Job
 from neuroformer_visual import visual_config, visual_recording
 
 
@@ -36,13 +35,13 @@ def trials_of(right: np.ndarray, fold: int, seed: int) -> Trials:
     return Trials(train, test, np.sort(rest[n_check:]), np.sort(rest[:n_check]))
 
 
-def pretrained(recording: Any, trials: Trials, variant: str, seed: int, hyper: dict, device: str) -> Any:
+def pretrained(recording: Any, trials: Trials, job: Job) -> Any:
     """A model of the spikes of the fitted trials, and the epoch after which it was best on the checked."""
     from neuroai.neuroformer import Neuroformer, fit
     from neuroai.neuroformer.training import Recipe
 
-    fabric = setup(device)
-    model = Neuroformer(visual_config(recording.n_targets, hyper, variant), seed=seed)
+    hyper, seed, fabric = job.hyper, job.seed, job.fabric()
+    model = Neuroformer(visual_config(recording.n_targets, hyper, "spikes"), seed=seed)
     windows = model.windows(recording)
     recipe = Recipe(
         epochs=hyper["epochs"],
@@ -58,42 +57,30 @@ def pretrained(recording: Any, trials: Trials, variant: str, seed: int, hyper: d
     return model, done.best_epoch
 
 
-def side_features(recording: Any, trials: Trials, seed: int, hyper: dict, device: str) -> dict[str, Any]:
+def side_features(recording: Any, trials: Trials, job: Job) -> dict[str, Any]:
     """Of each trial: token features, their mean and the last; log expected counts in thirds, turned."""
     from neuroai.neuroformer import rates
     from neuroai.neuroformer.frozen import window_features
     from neuroai.neuroformer.readout import rate_features
 
-    model, best_epoch = pretrained(recording, trials, "spikes", seed, hyper, device)
+    model, best_epoch = pretrained(recording, trials, job)
     windows = model.windows(recording)
-    inside = window_features(model, windows)[:, : 2 * hyper["width"]]
+    inside = window_features(model, windows)[:, : 2 * job.hyper["width"]]
     pooled, last = np.split(inside, 2, axis=1)
     seen = np.setdiff1d(np.arange(len(windows)), trials.test)
     log_rates = rate_features(rates(model, windows), seen, 3)
     return {"pooled": pooled, "last": last, "log_rates": log_rates, "best": best_epoch}
 
 
-def side(
-    folder: Path,
-    device: str,
-    session: str,
-    fold: int,
-    seed: int,
-    variant: str,
-    hyper: dict,
-    kept: Path | None = None,
-) -> dict:
+def side(job: Job) -> dict[str, Any]:
     """Pretrain on spikes alone, then decode the side; probabilities of the test trials come back."""
     from neuroai.neuroformer.frozen import FrozenDecoder
     from neuroai.neuroformer.readout import joined, span_counts
 
-    recording = visual_recording(folder, session)
+    recording = visual_recording(job.folder, job.session)
     right = sides(recording)
-    trials = trials_of(right, fold, seed)
-    found = kept_or_made(
-        kept and kept / f"side_{session}_{seed}_{fold}.npz",
-        lambda: side_features(recording, trials, seed, hyper, device),
-    )
+    trials = trials_of(right, job.fold, job.seed)
+    found = job.kept_or_made(f"side_{job.session}", lambda: side_features(recording, trials, job))
     n = len(right)
     counts = recording.responses.values.reshape(n, 39, -1)
     thirds, total = span_counts(counts, 3), span_counts(counts, 1)

@@ -1,15 +1,14 @@
 """Place cells of a rat on a track: the hippocampus part of `neuroformer_recordings.py`."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from neuroformer_jobs import FOLDS, Job
 from neuroformer_tracking import bayes, other_draws, tracked
 
 FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
-FOLDS = 5
 TRACK = {
     "width": 64,
     "heads": 4,
@@ -23,27 +22,6 @@ TRACK = {
     "steps": 300,
     "finetune": True,
 }
-
-
-def setup(device: str) -> Any:
-    import torch
-    from lightning_fabric import Fabric
-
-    torch.set_num_threads(1)
-    return Fabric(accelerator=device, devices=1, precision="32-true")
-
-
-def kept_or_made(file: Path | None, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Features from a file, where there is one; else made, and kept in it (half precision)."""
-    if file is not None and file.exists():
-        with np.load(file) as content:
-            return dict(content)
-    found = make()
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        small = {k: v.astype(np.float16) if np.asarray(v).dtype.kind == "f" else v for k, v in found.items()}
-        np.savez_compressed(file, **small)
-    return found
 
 
 def track_recording(folder: Path) -> tuple[Any, Any]:
@@ -61,8 +39,9 @@ def track_recording(folder: Path) -> tuple[Any, Any]:
 
     def speed(moments: np.ndarray) -> np.ndarray:
         ends = [np.stack([np.interp(moments + d, time, xy[:, i]) for i in range(2)]) for d in (-0.125, 0.125)]
-        return np.linalg.norm(ends[1] - ends[0], axis=0) / 0.25
+        return np.asarray(np.linalg.norm(ends[1] - ends[0], axis=0) / 0.25)
 
+    assert recording.spikes is not None
     trains = [recording.spikes.unit(i) for i in range(recording.spikes.n_units)]
     made = Recording.from_spikes(trains, name="track", unit="s", behaviour={"place": (time + 0.125, xy)})
     return made, speed
@@ -81,25 +60,16 @@ def track_split(windows: Any, running: np.ndarray, how: str, fold: int) -> tuple
     return everything[(everything < first - gap) | (everything > last + gap)], test
 
 
-def hippocampus(
-    folder: Path,
-    device: str,
-    session: str,
-    fold: int,
-    seed: int,
-    variant: str,
-    hyper: dict,
-    kept: Path | None = None,
-) -> dict:
+def hippocampus(job: Job) -> dict[str, Any]:
     """Errors in pixels by share of the labelled windows."""
     from neuroai.neuroformer import Modality, Neuroformer, NeuroformerConfig, fit, windows_of
     from neuroai.neuroformer.frozen import window_features
     from neuroai.neuroformer.time_contrast import TimeContrast, windows_to_label
     from neuroai.neuroformer.training import Recipe
 
-    how, start = variant.split()
-    fabric = setup(device)
-    recording, speed = track_recording(folder)
+    how, start = job.variant.split()
+    hyper, fold, seed, fabric = job.hyper, job.fold, job.seed, job.fabric()
+    recording, speed = track_recording(job.folder)
     config = NeuroformerConfig(
         sessions={"ca1": recording.spikes.n_units},
         bin_width=0.025,
@@ -120,7 +90,6 @@ def hippocampus(
     train, test = track_split(windows, running, how, fold)
     shuffled = np.random.default_rng(seed).permutation(train)
     recipe = Recipe(hyper["epochs"], 128, hyper["rate"], hyper["decay"], patience=4, seed=seed)
-    file = kept and kept / f"track_{how}_{seed}_{fold}.npz"
     moving = np.flatnonzero(running)
 
     def pretrained_features() -> dict[str, Any]:
@@ -135,7 +104,10 @@ def hippocampus(
     judged = test[running[test]]
     out: dict[str, Any] = {}
     if start == "pretrained":
-        x = kept_or_made(None if hyper["finetune"] else file, pretrained_features)["x"].astype(float)
+        # Fine-tuning goes on from the model itself, which no file holds.
+        tuning, name = hyper["finetune"], f"track_{how}"
+        found = pretrained_features() if tuning else job.kept_or_made(name, pretrained_features)
+        x = found["x"].astype(float)
         features = np.zeros((len(windows), x.shape[1]))
         features[moving] = x
         moments = windows.first // config.window_bins

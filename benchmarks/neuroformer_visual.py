@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from neuroformer_track import FOLDS, setup
+from neuroformer_jobs import FOLDS, Job
 
 VISUAL = {
     "width": 64,
@@ -27,6 +27,7 @@ def visual_recording(folder: Path, session: str) -> Any:
     from neuroai_datasets.readers.grouped import with_sample_coords
 
     recording = load(folder / "steinmetz_visual", session=session)
+    assert recording.responses is not None
     left, right = (recording.responses[f"contrast_{side}"].values for side in ("left", "right"))
     side = np.where(left == right, -1, (right > left).astype(int))
     elapsed = recording.responses["time"].values / 0.39
@@ -34,7 +35,7 @@ def visual_recording(folder: Path, session: str) -> Any:
 
 
 #: What a variant sees beside the spikes of the trial so far.
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "spikes and contrast": {},
     "spikes": {"contrast": False},
     "contrast and 30 ms of spikes": {"window": 0.03, "past": 0.0},
@@ -93,23 +94,21 @@ def parts_of(windows: Any, fold: int, seed: int) -> tuple[Any, Any, Any]:
     return rest.select(fit_index), rest.select(check_index), windows.select(test)
 
 
-def steinmetz(
-    folder: Path, device: str, session: str, fold: int, seed: int, variant: str, hyper: dict
-) -> dict:
+def steinmetz(job: Job) -> dict[str, Any]:
     from neuroai.neuroformer import Neuroformer, fit
     from neuroai.neuroformer.training import Recipe
 
-    fabric = setup(device)
-    recording = visual_recording(folder, session)
-    model = Neuroformer(visual_config(recording.n_targets, hyper, variant), seed=seed)
-    training, checking, testing = parts_of(model.windows(recording), fold, seed)
+    hyper, variant, fabric = job.hyper, job.variant, job.fabric()
+    recording = visual_recording(job.folder, job.session)
+    model = Neuroformer(visual_config(recording.n_targets, hyper, variant), seed=job.seed)
+    training, checking, testing = parts_of(model.windows(recording), job.fold, job.seed)
     recipe = Recipe(
         epochs=hyper["epochs"],
         batch_size=hyper["batch"] * (1 if "window" not in VARIANTS[variant] else 39),
         learning_rate=hyper["rate"],
         weight_decay=hyper["decay"],
         patience=hyper["patience"],
-        seed=seed,
+        seed=job.seed,
     )
     done = fit(model, training, validation=checking, recipe=recipe, fabric=fabric)
     model.to(fabric.device)
