@@ -38,9 +38,9 @@ def simulate(
     from neuroai.cli.selections import split_words
     from neuroai.runs.console import for_stream
     from neuroai.runs.directory import to_json
+    from neuroai.runs.ranks import first_rank
     from neuroai.runs.simulate import network_of
     from neuroai.runs.simulate import simulate as run_simulate
-    from neuroai.runs.ranks import first_rank
 
     network, options = split_words([network, *context.args])
     if dry_run:

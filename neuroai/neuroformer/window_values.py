@@ -43,7 +43,7 @@ def window_means(windows: Windows, series: Series) -> Array:
     series takes the last one before its end.
     """
     values = np.asarray(series.values, dtype=np.float64).reshape(len(series.values), -1)
-    known = np.isfinite(values).all(axis=1)
+    known = np.asarray(np.isfinite(values).all(axis=1))
     zero = np.zeros((1, values.shape[1]))
     total = np.concatenate([zero, np.cumsum(np.where(known[:, None], values, 0.0), axis=0)])
     number = np.concatenate([[0], np.cumsum(known)])
@@ -99,7 +99,7 @@ def speed_of(values: Array, moment: Integers, seconds: float) -> Array:
     >>> speed_of(np.array([[0.0], [1.0], [4.0], [9.0]]), np.array([0, 1, 2, 9]), 0.5).tolist()
     [2.0, 4.0, 6.0, nan]
     """
-    known = np.isfinite(values).all(axis=1)
+    known = np.asarray(np.isfinite(values).all(axis=1))
     near = (np.diff(moment) == 1) & known[1:] & known[:-1]
     place = np.arange(len(values))
     before = place - np.concatenate([[False], near])
