@@ -15,7 +15,7 @@ from neuroai.runs.spikes import Place, Split, measure_model
 if TYPE_CHECKING:
     from neuroai.neuroformer.model import Neuroformer
     from neuroai.neuroformer.windows import Windows
-    from neuroai.report.spikes_content import Findings
+    from neuroai.report.spikes_content import FewLabels, Findings
     from neuroai.runs.console import Progress
     from neuroai_datasets import Recording
 
@@ -149,7 +149,7 @@ def decode(
         found = [reading.read(name) for name in names]
         decoded = [series for _, series in found if series is not None]
         few = [one for one, _ in found]
-        notes = _notes(net, names, [one.every for one in few])
+        notes = _notes(net, few)
         findings = Findings(decoded=decoded, few=few, notes=notes, methods=[_METHODS])
         return findings, {}
 
@@ -198,10 +198,11 @@ def _by_heads(net: "Neuroformer", held: "Windows", model: str | os.PathLike[str]
     return Findings(decoded=decoded, latents=latents_of(net, held, decoded))
 
 
-def _notes(net: "Neuroformer", names: Sequence[str], every: Sequence[int]) -> list[str]:
+def _notes(net: "Neuroformer", few: "Sequence[FewLabels]") -> list[str]:
     """What a reader must know of the model and the windows."""
     told = []
-    heads = [name for name in names if name in {modality.name for modality in net.config.targets}]
+    targets = {modality.name for modality in net.config.targets}
+    heads = [one.name for one in few if one.name in targets]
     if heads:
         told.append(
             f"The model was trained to decode {', '.join(heads)}: it has seen labels of training windows, "
@@ -210,8 +211,13 @@ def _notes(net: "Neuroformer", names: Sequence[str], every: Sequence[int]) -> li
     if read := [modality.name for modality in net.config.inputs]:
         told.append(f"The model reads {', '.join(read)}: what is decoded may come from there.")
     told += [
-        f"{name}: every {step} windows one was used, so that a kernel readout can be fitted."
-        for name, step in zip(names, every, strict=True)
-        if step > 1
+        f"{one.name}: every {one.every} windows one was used, so that a kernel readout can be fitted."
+        for one in few
+        if one.every > 1
+    ]
+    told += [
+        f"{one.name} was not tracked over time: few test windows follow each other."
+        for one in few
+        if one.confusion is None and not any("tracked" in method for method in one.curves)
     ]
     return told

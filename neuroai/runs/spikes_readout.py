@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from neuroai.neuroformer.windows import Windows
     from neuroai_datasets import Recording
 
-__all__ = ["DECODERS", "FrozenReadout"]
+__all__ = ["DECODERS", "FrozenReadout", "decoders_for", "trial_features"]
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -126,14 +126,17 @@ class FrozenReadout:
                 "train the model with a shorter window, or decode categories (words, or whole numbers)"
             )
         views = Views.of(self.model, self.windows, train, test, moment)
-        shown = _TRACKED if values.shape[1] == 2 else _FROZEN  # a position is tracked
+        names = decoders_for(moment[test])
+        # What is shown of a position is tracked, where it can be.
+        shown = _TRACKED if values.shape[1] == 2 and _TRACKED in names else _FROZEN
+        names.sort(key=lambda name: name != shown)
         guess = np.median(values[train], axis=0)
 
         def errors(predicted: Array) -> Array:
             return np.asarray(np.linalg.norm(predicted - values[test], axis=1))
 
         def readers(draw: int) -> dict[str, Reader]:
-            found = views.over_map(values[train], self.seed + draw, shown, counts_too=self.baselines)
+            found = views.over_map(values[train], self.seed + draw, names, counts_too=self.baselines)
             return found | (views.baselines(values[train]) if self.baselines else {})
 
         numbers = numbers_of_labels(self.shares, len(train))
@@ -262,11 +265,13 @@ class Views:
         lagged = CountWindows(counts, chosen, -lags, 0, stretch)
         return cls(features, 2 * config.width, counts[chosen], moment[chosen], lagged, len(train))
 
-    def over_map(self, values: Array, seed: int, first: str, *, counts_too: bool) -> dict[str, Reader]:
-        """Decoders over the map of the model, one of them first; over a map of counts that without time."""
+    def over_map(
+        self, values: Array, seed: int, names: Sequence[str], *, counts_too: bool
+    ) -> dict[str, Reader]:
+        """Some decoders over the map of the model; the one without time also over a map of counts."""
         found: dict[str, Reader] = {}
         train, test = self._mapped(self.features, seed)
-        for name in sorted(DECODERS, key=lambda name: name != first):
+        for name in names:
             found[name] = _over(DECODERS[name], train, test, values)
         if counts_too:
             parts = self._mapped(self.features[:, self.n_inside :], seed)
@@ -300,6 +305,18 @@ class Views:
             return MappedWindows(points[rows], self.counts[rows], self.moment[rows])
 
         return part(slice(n)), part(slice(n, None))
+
+
+def decoders_for(moment: Indices) -> list[str]:
+    """Which decoders can read test windows: where few follow each other, nothing can be tracked.
+
+    Examples
+    --------
+    >>> decoders_for(np.arange(9)), decoders_for(np.arange(0, 90, 10))
+    (['frozen model', 'frozen model, tracked'], ['frozen model'])
+    """
+    together = float((np.diff(moment) == 1).mean()) >= 0.5
+    return [name for name in DECODERS if together or name != _TRACKED]
 
 
 def _over(
