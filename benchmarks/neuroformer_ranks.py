@@ -98,18 +98,20 @@ def gate(fabric: Fabric, folder: Path) -> None:
         flat = torch.cat([v.flatten().float() for v in found["weights"].values()]).to(fabric.device)
         everywhere = torch.as_tensor(fabric.all_gather(flat))
         found["ranks_equal"] = bool((everywhere == everywhere[:1]).all())
-    write(fabric, folder, found)
+    finish(fabric, folder, found)
 
 
 def speeds(fabric: Fabric, folder: Path) -> None:
     """Windows a second by batch; rank 0 writes."""
     torch.set_num_threads(1)
-    write(fabric, folder, {batch: speed(fabric, batch) for batch in BATCHES})
+    finish(fabric, folder, {batch: speed(fabric, batch) for batch in BATCHES})
 
 
-def write(fabric: Fabric, folder: Path, found: dict[Any, Any]) -> None:
+def finish(fabric: Fabric, folder: Path, found: dict[Any, Any]) -> None:
     if fabric.global_rank == 0:
         torch.save(found, folder / f"{fabric.world_size}.pt")
+    if fabric.world_size > 1:
+        torch.distributed.destroy_process_group()
 
 
 def launched(ranks: int, device: str, function: Any, folder: Path, precision: Any) -> dict[Any, Any]:

@@ -1,5 +1,6 @@
 """One run on the processes that ``torchrun`` started: the first writes it, all return it."""
 
+import atexit
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -90,7 +91,16 @@ def training_fabric(device: str, *, unused: bool = False) -> "Fabric":
         accelerator=kind, devices=here, num_nodes=n_ranks() // here, strategy=strategy, precision=precision
     )
     fabric.launch()
+    atexit.register(_part)
     return fabric
+
+
+def _part() -> None:
+    """Leave the group in order: a process that ends in it may end with a signal."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _check_cards(device: str, here: int) -> None:

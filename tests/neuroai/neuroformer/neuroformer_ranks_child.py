@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
@@ -31,3 +32,5 @@ found = {
     "weights": [float(p.detach().double().square().sum()) for p in model.parameters()],
 }
 Path(sys.argv[1], f"rank{fabric.global_rank}of{devices}").write_text(json.dumps(found))
+if devices > 1:
+    torch.distributed.destroy_process_group()

@@ -34,6 +34,8 @@ def main(fabric, folder):
     if fabric.global_rank == 0:
         losses = torch.tensor(result.losses)
         save_file(dict(model.state_dict()) | {"losses": losses}, Path(folder) / "end.safetensors")
+    if fabric.world_size > 1:
+        torch.distributed.destroy_process_group()
 
 if __name__ == "__main__":
     devices = int(sys.argv[2])
