@@ -76,12 +76,17 @@ def training_fabric(device: str, *, unused: bool = False) -> "Fabric":
     from lightning_fabric import Fabric
     from lightning_fabric.strategies.ddp import DDPStrategy
 
+    from neuroai.simulation.distributed_ranks import check_cards, leave_ranks
+
     kind, _, number = device.partition(":")
     precision: Any = "32-true" if kind == "cpu" else "bf16-mixed"
     if n_ranks() == 1:
         return Fabric(accelerator=kind, devices=[int(number)] if number else 1, precision=precision)
+    if number:
+        raise ConfigError(f"device {device!r} under torchrun: a rank's card follows from its number: {kind}")
+    if kind == "cuda":
+        check_cards()
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    _check_cards(device, here)
     strategy = DDPStrategy(
         process_group_backend="gloo" if kind == "cpu" else "nccl",
         timeout=timedelta(seconds=_PATIENCE),
@@ -91,31 +96,8 @@ def training_fabric(device: str, *, unused: bool = False) -> "Fabric":
         accelerator=kind, devices=here, num_nodes=n_ranks() // here, strategy=strategy, precision=precision
     )
     fabric.launch()
-    atexit.register(_part)
+    atexit.register(leave_ranks)
     return fabric
-
-
-def _part() -> None:
-    """Leave the group in order: a process that ends in it may end with a signal."""
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def _check_cards(device: str, here: int) -> None:
-    """Refuse what ranks of this machine cannot have."""
-    import torch
-
-    kind, _, number = device.partition(":")
-    if number:
-        raise ConfigError(f"device {device!r} under torchrun: a rank's card follows from its number: {kind}")
-    n_cards = torch.cuda.device_count()
-    if kind == "cuda" and here > n_cards:
-        raise ConfigError(
-            f"{here} ranks on a machine with {n_cards} CUDA cards: expected a card for each rank; start "
-            f"torchrun with --nproc-per-node {n_cards}"
-        )
 
 
 def on_ranks(

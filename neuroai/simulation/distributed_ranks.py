@@ -15,7 +15,7 @@ from torch import Tensor
 
 from neuroai.errors import CheckpointError, ConfigError, SimulationError
 
-__all__ = ["Ranks", "before_leaving", "join_ranks"]
+__all__ = ["Ranks", "before_leaving", "check_cards", "join_ranks", "leave_ranks"]
 
 _RESTART = (
     "See its message; a simulation with checkpoints goes on from the last one when it is started again, on "
@@ -60,11 +60,25 @@ def join_ranks(device: str = "cpu", *, timeout: float = 120.0) -> str:
         raise ConfigError(
             f"device {device!r}: expected 'cpu' or 'cuda'; a rank's card follows from its number"
         )
-    atexit.register(_leave)
+    atexit.register(leave_ranks)
     limit = timedelta(seconds=timeout)
     if device == "cpu":
         dist.init_process_group("gloo", timeout=limit)
         return device
+    check_cards()
+    own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    torch.cuda.set_device(own)
+    dist.init_process_group("nccl", timeout=limit, device_id=own)
+    return str(own)
+
+
+def check_cards() -> None:
+    """Refuse more ranks on this machine than it has CUDA cards.
+
+    Raises
+    ------
+    ConfigError
+    """
     local, n_local = (int(os.environ.get(name, 1)) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     n_cards = torch.cuda.device_count()
     if max(local + 1, n_local) > n_cards:
@@ -74,10 +88,6 @@ def join_ranks(device: str = "cpu", *, timeout: float = 120.0) -> str:
             if n_cards
             else f"{n_local} ranks with device='cuda', but this machine has no CUDA card: use device='cpu'"
         )
-    own = torch.device("cuda", local)
-    torch.cuda.set_device(own)
-    dist.init_process_group("nccl", timeout=limit, device_id=own)
-    return str(own)
 
 
 #: What must be let go before the group: graphs that hold exchanges.
@@ -90,7 +100,7 @@ def before_leaving(release: Callable[[], None]) -> None:
     _held.append(WeakMethod(release))
 
 
-def _leave() -> None:
+def leave_ranks() -> None:
     """Part in order; with a rank lost, the others would wait for it."""
     if _lost or not dist.is_initialized():
         return

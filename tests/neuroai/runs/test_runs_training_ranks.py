@@ -86,3 +86,6 @@ def test_cards_are_given_by_rank(monkeypatch: pytest.MonkeyPatch) -> None:
         training_fabric("cuda")
     with pytest.raises(ConfigError, match="follows from its number"):
         training_fabric("cuda:1")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(ConfigError, match="no CUDA card"):
+        training_fabric("cuda")
